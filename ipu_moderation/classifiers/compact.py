@@ -1,0 +1,212 @@
+"""The default classifier: a small multilingual encoder, ONNX, on the CPU.
+
+A model directory holds `model.onnx`, `tokenizer.json` and `manifest.json`; the manifest names the versions, the data, the calibration, what was
+measured, and the SHA-256 of the other files. A directory that is damaged, of another format or made with another normaliser is refused.
+
+Long texts are read in windows of `max_tokens` tokens that overlap by `stride`, at most `max_windows` of them; the highest score counts, and what
+lies beyond is marked `truncated`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ipu_moderation.classifiers import Scores
+from ipu_moderation.errors import ModelError
+from ipu_moderation.normalise import VERSION as NORMALISER
+from ipu_moderation.resources import model_directory
+from ipu_moderation.taxonomy import SCORED, TargetGroup
+from ipu_moderation.types import Language, Text
+
+FORMAT = 1
+BATCH = 32
+_CHARACTERS_A_WINDOW = 2_000  # no tokenizer turns more characters than this into one window
+
+Mode = Literal["throughput", "latency"]
+
+
+class CompactClassifier:
+    """Scores texts with a model directory. Loaded on first use; thread-safe; loads anew after a fork; pickles by its path."""
+
+    def __init__(self, directory: Path | str | None = None, *, threads: int | None = None) -> None:
+        """Read and check the manifest; the weights are read on first use.
+
+        Args:
+            directory: a model directory; the one in the package when None.
+            threads: for ONNX Runtime; as many as there are cores when None.
+
+        Raises:
+            ModelError: when the directory is missing, damaged, of another format or normaliser.
+        """
+        self.directory = Path(directory) if directory is not None else model_directory()
+        self.threads = threads
+        self.manifest = read_manifest(self.directory)
+        self.name = f"{self.manifest['name']}@{self.manifest['version']}"
+        self._measured: dict[str, frozenset[str]] = {lang: frozenset(c) for lang, c in self.manifest["measured"].items()}
+        self.languages = frozenset(self._measured)
+        self._lock = threading.Lock()
+        self._loaded: tuple[int, dict[str, Any], Any] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (str(self.directory), self.threads)
+
+    def measured(self, language: str, category: str) -> bool:
+        """True when this category was measured in this language and passed the floor stated in the manifest."""
+        return category in self._measured.get(language, ())
+
+    def score(self, texts: Sequence[Text], languages: Sequence[Language]) -> Scores:
+        """Calibrated scores, in order.
+
+        Raises:
+            ModelError: when the weights are damaged.
+        """
+        sessions, tokenizer = self._load()
+        n_heads, n_groups = len(SCORED), len(TargetGroup)
+        categories, targets = np.zeros((len(texts), n_heads), np.float32), np.zeros((len(texts), n_groups), np.float32)
+        truncated = np.zeros(len(texts), bool)
+        windows, owner = self._windows(tokenizer, texts, truncated)
+        session = sessions["latency" if len(windows) <= 2 else "throughput"]
+        logits = np.empty((len(windows), n_heads + n_groups), np.float32)
+        order = np.argsort([len(w) for w in windows], kind="stable")
+        for start in range(0, len(windows), BATCH):
+            some = order[start : start + BATCH]
+            ids, mask = _pad([windows[i] for i in some])
+            logits[some] = np.concatenate(session.run(["categories", "targets"], {"input_ids": ids, "attention_mask": mask}), axis=1)
+        slope, shift = self._calibration([languages[i].code for i in owner])
+        values = _sigmoid(logits[:, :n_heads] * slope + shift)
+        np.maximum.at(categories, owner, values)
+        for i in np.argsort(values[:, 0], kind="stable"):  # the window with the highest hate score tells who is attacked
+            targets[owner[i]] = _sigmoid(logits[i, n_heads:])
+        return Scores(categories, targets, truncated)
+
+    def _windows(self, tokenizer: Any, texts: Sequence[Text], truncated: np.ndarray) -> tuple[list[list[int]], np.ndarray]:
+        """Token ids of all windows of all texts, and which text each belongs to."""
+        longest, stride, most = self.manifest["max_tokens"], self.manifest["stride"], self.manifest["max_windows"]
+        characters = most * _CHARACTERS_A_WINDOW
+        windows: list[list[int]] = []
+        owner: list[int] = []
+        for i, encoding in enumerate(tokenizer.encode_batch_fast([t.model_view[:characters] for t in texts])):
+            ids = encoding.ids
+            if len(ids) <= longest:
+                windows.append(ids)
+                owner.append(i)
+            else:
+                first, last, inner = ids[0], ids[-1], ids[1:-1]
+                size = longest - 2
+                starts = range(0, max(1, len(inner) - stride), size - stride)
+                for start in starts[:most]:
+                    windows.append([first, *inner[start : start + size], last])
+                    owner.append(i)
+                truncated[i] = len(starts) > most
+            truncated[i] |= len(texts[i].model_view) > characters
+        return windows, np.array(owner, dtype=np.intp)
+
+    def _calibration(self, languages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Slope and shift for each row and head: the language's own, its base language's, or the general ones."""
+        table = self.manifest["calibration"]
+        rows = np.array([table.get(code) or table.get(code.split("-")[0]) or table["*"] for code in languages], dtype=np.float32)
+        return rows[:, :, 0], rows[:, :, 1]  # each (n_windows, n_heads)
+
+    def _load(self) -> tuple[dict[str, Any], Any]:
+        loaded = self._loaded
+        if loaded is not None and loaded[0] == os.getpid():
+            return loaded[1], loaded[2]
+        with self._lock:
+            if self._loaded is None or self._loaded[0] != os.getpid():
+                check_files(self.directory, self.manifest)
+                self._loaded = (os.getpid(), *_open(self.directory, self.threads or _cores()))
+            return self._loaded[1], self._loaded[2]
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a model directory, checked for format and normaliser.
+
+    Raises:
+        ModelError: when it is missing, broken, of another format, or made with another normaliser.
+    """
+    path = directory / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{directory} is no model directory: it has no manifest.json. Make one with: python -m training.export") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged: it is not valid JSON. Copy the directory anew.") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise ModelError(f"{path} has format {found}; this version of the package reads format {FORMAT}. Export the model anew with: python -m training.export")
+    missing = {"name", "version", "normaliser", "heads", "targets", "max_tokens", "stride", "max_windows", "calibration", "measured", "files"} - set(manifest)
+    if missing:
+        raise ModelError(f"{path} lacks {', '.join(sorted(missing))}. Export the model anew with: python -m training.export")
+    if manifest["normaliser"] != NORMALISER:
+        raise ModelError(f"{path} was made with normaliser {manifest['normaliser']}; this package has {NORMALISER}, and scores would be wrong. Train the model anew.")
+    if manifest["heads"] != [c.value for c in SCORED] or manifest["targets"] != [g.value for g in TargetGroup]:
+        raise ModelError(f"{path} has other categories or target groups than this package. Train the model anew.")
+    return manifest
+
+
+def check_files(directory: Path, manifest: dict[str, Any]) -> None:
+    """Compare the files with their SHA-256 in the manifest.
+
+    Raises:
+        ModelError: when one is missing or differs.
+    """
+    for name, expected in manifest["files"].items():
+        path = directory / name
+        if not path.is_file():
+            raise ModelError(f"{directory} lacks {name}. Copy the directory anew.")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise ModelError(f"{path} is damaged: its SHA-256 is not the one in manifest.json. Copy the directory anew.")
+
+
+def _restore(directory: str, threads: int | None) -> CompactClassifier:
+    return CompactClassifier(directory, threads=threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open(directory: Path, threads: int) -> tuple[dict[str, Any], Any]:
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    def session(mode: Mode) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # One text at a time: threads wait busily for the next operator. Batches: they sleep, and memory grows by what is needed.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if mode == "latency" else "0")
+        options.enable_cpu_mem_arena = mode == "latency"
+        options.enable_mem_pattern = False  # lengths vary
+        return onnxruntime.InferenceSession(str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"])
+
+    try:
+        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        sessions = {"throughput": session("throughput"), "latency": session("latency")}
+    except Exception as error:  # both libraries raise bare exceptions of their own
+        raise ModelError(f"{directory} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {type(error).__name__}. Copy the directory anew.") from error
+    return sessions, tokenizer
+
+
+def _pad(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """(n_texts, n_tokens) ids and mask; 1 is the padding id."""
+    ids = np.ones((len(rows), max(map(len, rows))), np.int64)
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    out: np.ndarray = 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+    return out

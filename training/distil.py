@@ -1,0 +1,92 @@
+"""Twelve layers -> six: the student copies the teacher's hidden states, sentence vectors and soft labels.
+
+    python -m training.distil --teacher pretrained --out .work/generic --minutes 15          # before any label: what the body knows
+    python -m training.distil --teacher .work/teacher --init .work/generic --out .work/student --minutes 60
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from training.fit import Network, Sampler, loop, new_network, task_loss
+from training.pack import load
+
+LAYERS = (0, 2, 4, 7, 9, 11)
+
+
+def restore(network: Network, directory: Path) -> None:
+    """Load the trained parts of a checkpoint (the frozen word vectors are not in it)."""
+    state = torch.load(directory / "checkpoint.pt", weights_only=True)["network"]
+    network.load_state_dict({k: v for k, v in state.items() if not k.startswith("offset")}, strict=False)
+
+
+def distance(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the tokens of hidden states, each scaled to unit variance by the teacher's."""
+    m = mask.unsqueeze(-1).to(student.dtype)
+    scale = teacher.square().mean().detach()
+    return ((student - teacher).square() * m).sum() / (m.sum() * student.shape[-1]) / scale
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packed", type=Path, default=Path(".work/packed"))
+    parser.add_argument("--teacher", required=True, help="directory of a trained network, or `pretrained`")
+    parser.add_argument("--init", type=Path, help="directory of a student to go on from (default: the chosen layers of the teacher)")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--hard", type=float, default=0.3, help="weight of the data's own labels beside the teacher's (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    packed = load(args.packed)
+    labelled = args.teacher != "pretrained"
+    teacher = new_network(packed, args.packed).requires_grad_(False).eval()
+    if labelled:
+        restore(teacher, Path(args.teacher))
+    student = new_network(packed, args.packed, list(LAYERS))
+    student.body.embeddings.load_state_dict(teacher.body.embeddings.state_dict())
+    for new, old in enumerate(LAYERS):
+        student.body.encoder.layer[new].load_state_dict(teacher.body.encoder.layer[old].state_dict())
+    student.categories.load_state_dict(teacher.categories.state_dict())
+    student.targets.load_state_dict(teacher.targets.state_dict())
+    if args.init:
+        start = torch.load(args.init / "checkpoint.pt", weights_only=True)["network"]
+        if labelled:  # what generic distillation changed, on top of what the teacher learnt
+            plain = new_network(packed, args.packed, list(LAYERS)).state_dict()
+            own = student.state_dict()
+            student.load_state_dict({k: own[k] + v - plain[k] for k, v in start.items() if k.startswith("body.encoder")}, strict=False)
+        else:
+            student.load_state_dict(start, strict=False)
+    student.body.embeddings.requires_grad_(False)
+    student.offset.requires_grad_(False)
+    if not labelled:
+        student.categories.requires_grad_(False)
+        student.targets.requires_grad_(False)
+
+    def loss_of(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            above = teacher.states(batch["ids"], batch["mask"])
+            pooled = teacher.pool(above[-1], batch["mask"])
+            soft, soft_targets = torch.sigmoid(teacher.categories(pooled)), torch.sigmoid(teacher.targets(pooled))
+        below = student.states(batch["ids"], batch["mask"])
+        own = student.pool(below[-1], batch["mask"])
+        loss = 3 * distance(below[-1], above[-1], batch["mask"]) + 3 * F.mse_loss(own, pooled) / pooled.square().mean()
+        loss = loss + sum(distance(below[i + 1], above[old + 1], batch["mask"]) for i, old in enumerate(LAYERS[:-1])) / (len(LAYERS) - 1)
+        if labelled:
+            logits, targets = student.categories(own), student.targets(own)
+            loss = loss + 2 * F.binary_cross_entropy_with_logits(logits, soft) + F.binary_cross_entropy_with_logits(targets, soft_targets)
+            loss = loss + args.hard * task_loss(logits, targets, batch["y"], batch["t"], batch["weight"])
+        return loss
+
+    loop(student, Sampler(packed, args.seed), loss_of, args.out, steps=args.steps, minutes=args.minutes, lr=args.lr, head_lr=1e-3, resume=args.resume)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Train an encoder with masked multi-task heads on packed data.
+
+    python -m training.fit --packed .work/packed --out .work/teacher --minutes 50            # twelve layers, from the pretrained body
+    python -m training.fit ... --resume                                                      # go on from the last checkpoint
+
+Loss is masked where a data set does not say. A logit offset for every data set (dropped afterwards) keeps one set's notion of hate from moving the
+shared head; contrast data has none, so the shared head keeps our guideline's notion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from training import pretrained
+from training.pack import Packed, load
+
+HEADS = ("hate", "abuse", "violence", "incitement")
+HEAD_WEIGHT = torch.tensor([1.0, 0.6, 1.0, 0.8])
+CONTRAST_SHARE = 0.36
+NOISY_SHARE = 0.12
+
+
+class Network(nn.Module):
+    """Encoder, and linear heads on the mean over tokens beside the first token."""
+
+    def __init__(self, body: nn.Module, n_targets: int, n_sources: int) -> None:
+        super().__init__()
+        self.body = body
+        width = 2 * body.config.hidden_size
+        self.categories, self.targets = nn.Linear(width, len(HEADS)), nn.Linear(width, n_targets)
+        self.offset = nn.Embedding(n_sources, len(HEADS))
+        nn.init.zeros_(self.offset.weight)
+        for head in (self.categories, self.targets):
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.constant_(head.bias, -1.0)
+        self.body.embeddings.word_embeddings.weight.requires_grad_(False)  # frozen: they keep their 4 bits without loss
+
+    def states(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Hidden states after the embeddings and after each layer: (n_texts, n_tokens, hidden) each."""
+        return self.body(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+
+    def pool(self, last: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        m = mask.unsqueeze(-1).to(last.dtype)
+        return torch.cat([(last * m).sum(1) / m.sum(1), last[:, 0]], 1)  # (n_texts, 2 * hidden)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pooled = self.pool(self.body(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
+        return self.categories(pooled), self.targets(pooled)
+
+
+def task_loss(logits: torch.Tensor, targets: torch.Tensor, y: torch.Tensor, t: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Masked binary cross-entropy over heads and target groups, each row weighed by trust in its source."""
+    known = ~torch.isnan(y)
+    per = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(y), reduction="none") * known * HEAD_WEIGHT * weight[:, None]
+    known_t = ~torch.isnan(t)
+    per_t = F.binary_cross_entropy_with_logits(targets, torch.nan_to_num(t), reduction="none") * known_t * weight[:, None]
+    return per.sum() / known.sum().clamp(min=1) * 2 + per_t.sum() / known_t.sum().clamp(min=1)
+
+
+class Sampler:
+    """Draws training batches: languages by the square root of their rows, sets within a language alike, rare labels oftener; a fixed share of contrast and of noisy copies."""
+
+    def __init__(self, packed: Packed, seed: int, longest: int = 64, batch: int = 32, only: np.ndarray | None = None) -> None:
+        self.packed, self.longest, self.batch = packed, longest, batch
+        self.rng = np.random.default_rng(seed)
+        contrast = np.array([s.startswith("contrast/") for s in packed.meta["sources"]])[packed.source]
+        allowed = np.ones(len(contrast), bool) if only is None else only
+        pools = [
+            (1 - NOISY_SHARE) * (1 - CONTRAST_SHARE), NOISY_SHARE * (1 - CONTRAST_SHARE), (1 - NOISY_SHARE) * CONTRAST_SHARE, NOISY_SHARE * CONTRAST_SHARE,
+        ]  # fmt: skip
+        share = np.zeros(len(contrast))
+        for mass, is_contrast, split in zip(pools, (False, False, True, True), (0, 3, 0, 3), strict=True):
+            chosen = np.flatnonzero((contrast == is_contrast) & (packed.split == split) & allowed)
+            if len(chosen):
+                share[chosen] = mass * self._shares(chosen, is_contrast)
+        self.cumulative = np.cumsum(share / share.sum())
+
+    def _shares(self, rows: np.ndarray, is_contrast: bool) -> np.ndarray:
+        p = self.packed
+        language, source = p.language[rows].astype(np.int64), p.source[rows].astype(np.int64)
+        y = np.nan_to_num(p.labels[rows], nan=0.0) > 0.5
+        cell = (language * 4096 + source) * 16 + y @ np.array([1, 2, 4, 8])
+        size = {}
+        for name, keys in (("language", language), ("source", language * 4096 + source), ("cell", cell)):
+            _, inverse, count = np.unique(keys, return_inverse=True, return_counts=True)
+            size[name] = count[inverse]
+        if is_contrast:  # every language alike, every kind alike
+            w = 1 / size["source"]
+            totals = np.bincount(language, w)
+            return w / totals[language] / (totals > 0).sum()
+        w = size["cell"] ** -0.5 * size["source"] ** -0.1 * np.clip(p.weight[rows], 0.3, 1)
+        w = w / np.bincount(language, w)[language] * size["language"] ** 0.4
+        return w / w.sum()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Batches of example numbers, alike in length."""
+        while True:
+            drawn = np.searchsorted(self.cumulative, self.rng.random(self.batch * 40)).clip(max=len(self.cumulative) - 1)
+            length = np.minimum(self.packed.offsets[drawn + 1] - self.packed.offsets[drawn], self.longest)
+            batches = np.split(drawn[np.argsort(length, kind="stable")], 40)
+            self.rng.shuffle(batches)
+            yield from batches
+
+    def tensors(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Padded ids and what is known of the rows."""
+        p = self.packed
+        ids, mask = pad([p.tokens(i, self.longest) for i in rows])
+        return {"ids": ids, "mask": mask, "y": torch.from_numpy(p.labels[rows]), "t": torch.from_numpy(p.targets[rows]), "source": torch.from_numpy(p.source[rows].astype(np.int64)),
+                "weight": torch.from_numpy(p.weight[rows])}  # fmt: skip
+
+
+def pad(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n_texts, n_tokens) ids and mask."""
+    ids = np.full((len(rows), max(map(len, rows))), pretrained.PAD, np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+    tensor = torch.from_numpy(ids)
+    return tensor, (tensor != pretrained.PAD).long()
+
+
+@torch.inference_mode()
+def predict(network: Network, packed: Packed, rows: np.ndarray, longest: int = 128, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of heads and of target groups, in the order of `rows`."""
+    network.eval()
+    order = np.argsort(packed.offsets[rows + 1] - packed.offsets[rows], kind="stable")
+    heads, groups = np.empty((len(rows), len(HEADS)), np.float32), np.empty((len(rows), network.targets.out_features), np.float32)
+    for start in range(0, len(rows), batch):
+        some = order[start : start + batch]
+        a, b = network(*pad([packed.tokens(i, longest) for i in rows[some]]))
+        heads[some], groups[some] = a.numpy(), b.numpy()
+    return heads, groups
+
+
+def loop(network: nn.Module, sampler: Sampler, loss_of: Callable[[dict[str, torch.Tensor]], torch.Tensor], out: Path, *, steps: int, minutes: float | None, lr: float, head_lr: float, resume: bool, every: float = 300) -> None:
+    """AdamW, warm-up, linear decay over `steps` (or over `minutes` of the clock when given), a checkpoint every `every` seconds."""
+    out.mkdir(parents=True, exist_ok=True)
+    heads = [p for n, p in network.named_parameters() if not n.startswith("body.") and p.requires_grad]
+    plain = [p for n, p in network.named_parameters() if n.startswith("body.") and p.requires_grad and p.ndim == 1]
+    dense = [p for n, p in network.named_parameters() if n.startswith("body.") and p.requires_grad and p.ndim > 1]
+    optimiser = torch.optim.AdamW([{"params": dense, "lr": lr, "weight_decay": 0.01}, {"params": plain, "lr": lr, "weight_decay": 0.0}, {"params": heads, "lr": head_lr, "weight_decay": 0.0}], betas=(0.9, 0.98), fused=True)
+    peak = [g["lr"] for g in optimiser.param_groups]
+    done, spent, checkpoint = 0, 0.0, out / "checkpoint.pt"
+    if resume and checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"], strict=False)
+        optimiser.load_state_dict(state["optimiser"])
+        done, spent = state["done"], state["spent"]
+    sampler.rng = np.random.default_rng([sampler.rng.integers(2**31), done])
+    trained = {n for n, p in network.named_parameters() if p.requires_grad}
+
+    def save() -> None:
+        torch.save({"network": {k: v for k, v in network.state_dict().items() if k in trained}, "optimiser": optimiser.state_dict(), "done": done, "spent": spent}, checkpoint.with_suffix(".tmp"))
+        checkpoint.with_suffix(".tmp").replace(checkpoint)
+
+    network.train()
+    began, saved, losses = time.monotonic() - spent, time.monotonic(), []
+    for rows in sampler:
+        spent = time.monotonic() - began
+        progress = max(done / steps, spent / (minutes * 60) if minutes else 0)
+        if progress >= 1:
+            break
+        for group, top in zip(optimiser.param_groups, peak, strict=True):
+            group["lr"] = top * min(1.0, (done + 1) / 150) * max(0.02, 1 - progress)
+        loss = loss_of(sampler.tensors(rows))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(dense + plain + heads, 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+        done += 1
+        if done % 100 == 0:
+            line = {"step": done, "loss": round(float(np.mean(losses)), 4), "examples_per_second": round(done * sampler.batch / spent, 1), "minutes": round(spent / 60, 1)}
+            print(json.dumps(line), flush=True)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            losses.clear()
+        if time.monotonic() - saved > every:
+            save()
+            saved = time.monotonic()
+    save()
+
+
+def new_network(packed: Packed, directory: Path, layers: list[int] | None = None) -> Network:
+    """A network on the pretrained body, vocabulary as packed."""
+    body = pretrained.body(pretrained.read(), np.load(directory / "keep.npy"), layers)
+    return Network(body, packed.targets.shape[1], len(packed.meta["sources"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packed", type=Path, default=Path(".work/packed"))
+    parser.add_argument("--out", type=Path, default=Path(".work/teacher"))
+    parser.add_argument("--layers", help="layers of the body to keep, as in 0,2,4,7,9,11 (default: all twelve)")
+    parser.add_argument("--freeze", type=int, default=3, help="lowest layers that stay as they are (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="end by the clock; the learning rate falls accordingly")
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--lr", type=float, default=1.2e-4)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    packed = load(args.packed)
+    network = new_network(packed, args.packed, [int(x) for x in args.layers.split(",")] if args.layers else None)
+    for name, p in network.body.named_parameters():
+        if name.startswith("embeddings.") or any(name.startswith(f"encoder.layer.{i}.") for i in range(args.freeze)):
+            p.requires_grad_(False)
+
+    def loss_of(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        logits, targets = network(batch["ids"], batch["mask"])
+        offset = network.offset(batch["source"])
+        offset = torch.where(is_contrast[batch["source"]][:, None], torch.zeros_like(offset), offset)
+        return task_loss(logits + offset, targets, batch["y"], batch["t"], batch["weight"]) + 0.01 * offset.square().mean()
+
+    is_contrast = torch.tensor([s.startswith("contrast/") for s in packed.meta["sources"]])
+    loop(network, Sampler(packed, args.seed), loss_of, args.out, steps=args.steps, minutes=args.minutes, lr=args.lr, head_lr=1e-3, resume=args.resume)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Table and contrast data -> a vocabulary and token arrays, packed once and read by every later step.
+
+    python -m training.pack --table .work/table.parquet --out .work/packed
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from ipu_moderation.normalise import model_view
+from ipu_moderation.taxonomy import TargetGroup
+from training import contrast, pretrained
+from training.data import ATLAS, labels, table_hash
+from training.noise import obfuscate
+
+MAX_TOKENS = 128
+VOCABULARY = 96_000
+NOISY = 0.15
+"""Share of the examples that come a second time, in an evasive spelling."""
+_GROUPS = [g.value for g in TargetGroup]
+
+
+@dataclass(slots=True)
+class Packed:
+    """Token ids of all examples end to end, and what is known of each."""
+
+    ids: np.ndarray  # (n_tokens,), uint32
+    offsets: np.ndarray  # (n_examples + 1,)
+    labels: np.ndarray  # (n_examples, 4), NaN unknown
+    targets: np.ndarray  # (n_examples, n_groups), NaN unknown
+    language: np.ndarray  # (n_examples,), index into meta["languages"]
+    source: np.ndarray  # (n_examples,), index into meta["sources"]
+    weight: np.ndarray  # (n_examples,)
+    split: np.ndarray  # (n_examples,): 0 train, 1 dev that calibrates, 2 dev that reports, 3 noisy copy of train
+    meta: dict
+
+    def tokens(self, i: int, longest: int) -> np.ndarray:
+        """The ids of one example, its closing mark kept when cut."""
+        ids = self.ids[self.offsets[i] : self.offsets[i + 1]]
+        return ids if len(ids) <= longest else np.concatenate([ids[: longest - 1], ids[-1:]])
+
+
+def unlabelled(directory: Path, each: int = 700) -> Iterable[tuple[str, str]]:
+    """Plain sentences (language, text) from the parallel texts, at most `each` a language and file."""
+    for name in ("parallel-ntrex128", "parallel-tatoeba-laser", "text-afrisenti", "text-xlmt-sentiment"):
+        path, n = directory / f"{name}.jsonl.gz", Counter[str]()
+        if not path.exists():
+            continue
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                texts = row.get("texts") or {row.get("lang", "und"): row.get("text", "")}
+                for language, text in texts.items():
+                    if isinstance(text, str) and n[language] < each:
+                        n[language] += 1
+                        yield language, text
+
+
+def choose_vocabulary(texts: Iterable[tuple[str, list[str]]], full: Tokenizer, size: int) -> np.ndarray:
+    """Ids to keep: the pieces used most when every language counts alike by the square root of its size, and every single character that was seen."""
+    total = np.zeros(full.get_vocab_size())
+    for _, some in texts:
+        counts = np.zeros_like(total)
+        for encoding in full.encode_batch_fast(some, add_special_tokens=False):
+            np.add.at(counts, encoding.ids, 1)
+        total += counts / np.sqrt(max(counts.sum(), 1))
+    total[:4] = np.inf
+    pieces = full.get_vocab()
+    for piece, i in pieces.items():
+        if len(piece) == 1 and total[i] > 0:
+            total[i] += 1e6
+    return np.sort(np.argsort(-total, kind="stable")[:size])
+
+
+def pack(table_path: Path, atlas: Path, out: Path, size: int = VOCABULARY, each: int = 12, seed: int = 7) -> Packed:
+    """Build everything and write it to `out`."""
+    rng = random.Random(seed)
+    table = pq.read_table(table_path)
+    texts = table["text"].to_pylist()
+    langs: list[str] = table["lang"].to_pylist()
+    frames = contrast.expand(each, seed)
+    frame_texts = [model_view(e.text) for e in frames]
+    by_language: dict[str, list[str]] = defaultdict(list)
+    for language, text in [*zip(langs, texts, strict=True), *((e.language, t) for e, t in zip(frames, frame_texts, strict=True)), *unlabelled(atlas / "unlabelled")]:
+        if len(by_language[language]) < 30_000:
+            by_language[language].append(text)
+    weights = pretrained.read()
+    keep = choose_vocabulary(sorted(by_language.items()), pretrained.tokenizer(weights), size)
+    tokens = pretrained.tokenizer(weights, keep)
+    out.mkdir(parents=True, exist_ok=True)
+    tokens.save(str(out / "tokenizer.json"), pretty=False)
+    np.save(out / "keep.npy", keep)
+
+    y = labels(table)
+    split = np.array([0 if s == "train" else 1 + h for s, h in zip(table["split"].to_pylist(), table["half"].to_pylist(), strict=True)], np.int8)
+    targets = np.full((len(texts), len(_GROUPS)), np.nan, np.float32)
+    for i, groups in enumerate(table["targets"].to_pylist()):
+        if groups:
+            targets[i] = 0
+            targets[i, groups] = 1
+    source_names: list[str] = table["source"].to_pylist()
+    weight = table["weight"].to_numpy().astype(np.float32)
+
+    frame_y = np.array([e.labels for e in frames], np.float32)
+    frame_targets = np.zeros((len(frames), len(_GROUPS)), np.float32)
+    for i, e in enumerate(frames):
+        if e.target:
+            frame_targets[i, _GROUPS.index(e.target)] = 1
+        elif np.nan_to_num(e.labels[1], nan=1.0) > 0:
+            frame_targets[i] = np.nan
+    frame_split = np.array([0 if e.split == "train" else 2 for e in frames], np.int8)
+    texts += frame_texts
+    langs += [e.language for e in frames]
+    source_names += [f"contrast/{e.kind}" for e in frames]
+    y, targets = np.concatenate([y, frame_y]), np.concatenate([targets, frame_targets])
+    weight, split = np.concatenate([weight, np.ones(len(frames), np.float32)]), np.concatenate([split, frame_split])
+
+    noisy = np.array([i for i in range(len(texts)) if split[i] == 0 and rng.random() < NOISY])
+    texts += [model_view(obfuscate(texts[i], rng)) for i in noisy]
+    langs += [langs[i] for i in noisy]
+    source_names += [source_names[i] for i in noisy]
+    y, targets, weight = np.concatenate([y, y[noisy]]), np.concatenate([targets, targets[noisy]]), np.concatenate([weight, weight[noisy]])
+    split = np.concatenate([split, np.full(len(noisy), 3, np.int8)])
+
+    ids, lengths = [], [0]
+    for start in range(0, len(texts), 20_000):
+        for encoding in tokens.encode_batch_fast([t[:2000] for t in texts[start : start + 20_000]]):
+            some = encoding.ids if len(encoding.ids) <= MAX_TOKENS else [*encoding.ids[: MAX_TOKENS - 1], pretrained.EOS]
+            ids.append(np.array(some, np.uint32))
+            lengths.append(len(some))
+    languages, sources = sorted(set(langs)), sorted(set(source_names))
+    meta = {"languages": languages, "sources": sources, "data_sha256": table_hash(table), "rows": table.num_rows, "contrast": len(frames), "vocabulary": len(keep), "seed": seed}
+    language_of, source_of = {name: i for i, name in enumerate(languages)}, {name: i for i, name in enumerate(sources)}
+    packed = Packed(
+        np.concatenate(ids), np.cumsum(lengths), y.astype(np.float32), targets.astype(np.float32), np.array([language_of[x] for x in langs], np.int16),
+        np.array([source_of[x] for x in source_names], np.int16), weight.astype(np.float32), split, meta,
+    )  # fmt: skip
+    for name in ("ids", "offsets", "labels", "targets", "language", "source", "weight", "split"):
+        np.save(out / f"{name}.npy", getattr(packed, name))
+    (out / "meta.json").write_text(json.dumps(meta, indent=1))
+    return packed
+
+
+def load(directory: Path) -> Packed:
+    """Read what `pack` wrote, arrays mapped from disk."""
+    arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in ("ids", "offsets", "labels", "targets", "language", "source", "weight", "split")}
+    return Packed(**arrays, meta=json.loads((directory / "meta.json").read_text()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", type=Path, default=Path(".work/table.parquet"))
+    parser.add_argument("--atlas", type=Path, default=ATLAS)
+    parser.add_argument("--out", type=Path, default=Path(".work/packed"))
+    parser.add_argument("--vocabulary", type=int, default=VOCABULARY)
+    args = parser.parse_args()
+    packed = pack(args.table, args.atlas, args.out, args.vocabulary)
+    length = np.diff(packed.offsets)
+    print(f"{args.out}: {len(length):,} examples, {packed.meta['contrast']:,} of them contrast, {length.mean():.1f} tokens on average, vocabulary {packed.meta['vocabulary']:,}")
+
+
+if __name__ == "__main__":
+    main()
