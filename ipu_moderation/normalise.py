@@ -1,14 +1,27 @@
 """From a raw string to the two views that the rest of the package reads.
 
 The *model view* is natural text: NFKC, one kind of space, without invisible characters, with links, handles, e-mail addresses and telephone
-numbers masked, and with the commonest evasions undone. Training and serving use this one function, so a change of its results is a new `VERSION`.
+numbers masked (HTTPURL, @USER, EMAIL, PHONE), and with the commonest evasions undone: look-alike letters of another script, signs for letters,
+letters parted by a sign, letters repeated four times or more (which become two). Training and serving use this one function, so a change of its
+results is a new `VERSION`. It is idempotent.
+
+The *match view* is what rules see, and every character of it leads back to the raw text. What the author of a pack has to know:
+
+- It is the model view in lower case (`casefold`: "ß" is "ss", the final sigma a sigma). The dotless i and the dotted capital I are "i". Masks are
+  in lower case too. Accents stay.
+- Arabic: harakat and tatweel are gone; alef with hamza, madda or wasla is a bare alef, alef maqsura and the Persian yeh are yeh, the Persian kaf is
+  kaf; teh marbuta stays. Hebrew: points are gone, maqaf is a hyphen.
+- ZWNJ is gone and nothing stands in its place: a Persian word written with it reads as when written together. Space between the parts stays.
+- Quotation marks are " or ', dashes are -, an ellipsis is three dots. Variation selectors are gone.
+- A letter that stands three times or more stands twice; doubled letters stay. Between letters, 11 is ll, 55 is ss, and 3 between consonants is e.
+- `fold` does all of this to a literal.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ipu_moderation.types import Text
 
@@ -30,9 +43,10 @@ def _ranges(points: Iterable[int]) -> str:
     return "".join(f"\\U{a:08x}-\\U{b:08x}" for a, b in parts)
 
 
-# Planes 0 and 1 hold every mark but the variation selectors supplement.
+# Planes 0 and 1 hold every mark but the variation selectors supplement. They are kept apart since `re` is fast on classes of plane 0 alone.
 _CATEGORIES = list(map(unicodedata.category, map(chr, range(0x20000))))
-_M = _ranges(i for i, c in enumerate(_CATEGORIES) if c[0] == "M")
+_M = _ranges(i for i, c in enumerate(_CATEGORIES) if c[0] == "M" and i < 0x10000)
+_M_BEYOND = _ranges(i for i, c in enumerate(_CATEGORIES) if c[0] == "M" and i >= 0x10000)
 del _CATEGORIES
 
 _LATIN = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
@@ -76,44 +90,49 @@ _MAYBE_INVISIBLE = re.compile(
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
-# What NFKC would turn into a space and a mark, or leave although it is a letter in disguise.
-_BEFORE_NFKC = {
-    **dict.fromkeys(range(0x20), " "),
-    **dict.fromkeys(range(0x7F, 0xA1), " "),
-    **dict.fromkeys((0x2028, 0x2029, 0x2800), " "),
-    **dict.fromkeys((0x00B4, 0x1FBD, 0x1FBF, 0x1FFD, 0x1FFE), "'"),
-    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
-    **{0x1F150 + i: chr(65 + i) for i in range(26)},
-    **{0x1F170 + i: chr(65 + i) for i in range(26)},
+# Controls, and what NFKC would turn into a space and a mark, or leave although it is a letter in disguise. White space is not among them.
+_REPLACED = {
+    **dict.fromkeys(map(chr, (*range(9), *range(0x0E, 0x1C), *range(0x7F, 0x85), *range(0x86, 0xA0), 0x2800)), " "),
+    **dict.fromkeys("\u00b4\u1fbd\u1fbf\u1ffd\u1ffe", "'"),
+    **{chr(0x1F150 + i): chr(65 + i) for i in range(26)},
+    **{chr(0x1F170 + i): chr(65 + i) for i in range(26)},
 }
-_HAS_BEFORE_NFKC = re.compile("[\x00-\x1f\x7f-\xa0\u00b4\u1fbd\u1fbf\u1ffd\u1ffe\u2028\u2029\u2800\ud800-\udfff\U0001f150-\U0001f169\U0001f170-\U0001f189]")
+_REPLACEABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00b4\u1fbd\u1fbf\u1ffd\u1ffe\u2800\ud800-\udfff\U0001f150-\U0001f169\U0001f170-\U0001f189]")
+
+
+def _replaced(match: re.Match[str]) -> str:
+    return _REPLACED.get(match[0], "\ufffd")
+
 
 # NFKC sorts runs of marks in quadratic time. Source: UAX 15, Stream-Safe Text Format, at most 30 non-starters.
 _MAYBE_LONG_MARKS = re.compile(r"[^\w\x00-\x7f]{31}")
-_LONG_MARKS = re.compile(f"([{_M}]{{30}})[{_M}]+")
+_LONG_MARKS = re.compile(f"((?:[{_M}]|[{_M_BEYOND}]){{30}})(?:[{_M}]|[{_M_BEYOND}])+")
 # NFKC writes these two as whole phrases of 18 and 8 characters; as every letter, they are written at most twice when repeated.
 _PHRASES = re.compile("([\ufdfa\ufdfb])\\1{3,}")
 
 _FLAGS = (
-    "AC AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CP CR "
-    "CU CV CW CX CY CZ DE DG DJ DK DM DO DZ EA EC EE EG EH ER ES ET EU FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT "
-    "HU IC ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ "
-    "MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK "
-    "SL SM SN SO SR SS ST SV SX SY SZ TA TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM UN US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW"
+    "ACADAEAFAGAIALAMAOAQARASATAUAWAXAZBABBBDBEBFBGBHBIBJBLBMBNBOBQBRBSBTBVBWBYBZCACCCDCFCGCHCICKCLCM"
+    "CNCOCPCRCUCVCWCXCYCZDEDGDJDKDMDODZEAECEEEGEHERESETEUFIFJFKFMFOFRGAGBGDGEGFGGGHGIGLGMGNGPGQGRGSGT"
+    "GUGWGYHKHMHNHRHTHUICIDIEILIMINIOIQIRISITJEJMJOJPKEKGKHKIKMKNKPKRKWKYKZLALBLCLILKLRLSLTLULVLYMAMC"
+    "MDMEMFMGMHMKMLMMMNMOMPMQMRMSMTMUMVMWMXMYMZNANCNENFNGNINLNONPNRNUNZOMPAPEPFPGPHPKPLPMPNPRPSPTPWPY"
+    "QARERORSRURWSASBSCSDSESGSHSISJSKSLSMSNSOSRSSSTSVSXSYSZTATCTDTFTGTHTJTKTLTMTNTOTRTTTVTWTZUAUGUMUN"
+    "USUYUZVAVCVEVGVIVNVUWFWSXKYEYTZAZMZW"
 )
-_FLAG_CODES = frozenset(_FLAGS.split())
+_FLAG_CODES = frozenset(_FLAGS[i : i + 2] for i in range(0, len(_FLAGS), 2))
 _INDICATORS = re.compile("[\U0001f1e6-\U0001f1ff]+")
 
 
 def _indicators(match: re.Match[str]) -> str:
     """Regional indicators that make no flags are letters in disguise."""
     letters = "".join(chr(ord(c) - 0x1F1E6 + 65) for c in match[0])
-    pairs = [letters[i : i + 2] for i in range(0, len(letters), 2)]
-    return match[0] if all(pair in _FLAG_CODES for pair in pairs) else letters
+    pairs = [letters[i : i + 2] for i in range(0, len(letters) - 1, 2)]
+    return match[0] if pairs and all(pair in _FLAG_CODES for pair in pairs) else letters
 
 
 # ---------------------------------------------------------------------------------------------------------------------------- masks
 
+_MASK_TEXTS = frozenset({"@USER", "HTTPURL", "EMAIL", "PHONE"})
+_MASK_WITHIN = re.compile(r"@USER|@user(?![a-z])|HTTPURL|EMAIL|PHONE")
 _TLD = "com|org|net|edu|gov|info|biz|int|mil|online|site|xyz|news|app|shop|blog|co\\.uk|com\\.br"
 _LINK = re.compile(
     r"(?:(?<![a-z])(?:https?|hxxps?|ftp)://|(?<![\w.@-])www\.)[!#-;=?-~]*[0-9A-Za-z/_=&#~%+-]"
@@ -138,9 +157,9 @@ def _phone(match: re.Match[str]) -> str:
     digits = sum(map(len, groups))
     if not 7 <= digits <= 15:
         return found
-    if found[0] == "+":
-        return "PHONE"
     first = groups[0]
+    if found[0] == "+":
+        return found if first[0] == "0" else "PHONE"  # no country code begins with 0, but "+0000" is a time zone
     if len(groups) == 1:
         zero = unicodedata.digit(first[0]) == 0
         return "PHONE" if (10 <= digits <= 13 or (zero and digits == 9)) and len(set(first)) > 2 and not first.endswith("000") else found
@@ -160,7 +179,8 @@ def _phone(match: re.Match[str]) -> str:
     if max(map(len, groups)) <= 2 or min(map(len, groups[1:])) < 2 or _YEAR.fullmatch(first):
         return found
     if len(groups) == 2:
-        return "PHONE" if separators == {"-"} and len(first) in (3, 4) and len(groups[1]) == 4 or (len(first) == 5 and len(groups[1]) in (5, 6)) else found
+        shape = len(first), len(groups[1])
+        return "PHONE" if shape in ((5, 5), (5, 6)) or (separators == {"-"} and shape in ((3, 4), (4, 4))) else found
     return "PHONE" if all(len(g) >= 3 for g in groups[1:]) and max(map(len, groups)) >= 4 else found
 
 
@@ -182,9 +202,10 @@ def _with_accents(table: dict[str, str], first: int, last: int) -> dict[str, str
     """The table and its accented letters, where these are one character on both sides."""
     out = dict(table)
     for point in range(first, last):
-        base, *marks = unicodedata.normalize("NFD", chr(point))
+        letter = unicodedata.normalize("NFD", chr(point))
+        base, marks = letter[0], letter[1:]
         if marks and base in table:
-            composed = unicodedata.normalize("NFC", table[base] + "".join(marks))
+            composed = unicodedata.normalize("NFC", table[base] + marks)
             if len(composed) == 1:
                 out[chr(point)] = composed
     return out
@@ -195,7 +216,7 @@ _GREEK_LATIN = _with_accents(_GREEK_LATIN, 0x370, 0x400)
 _TO_LATIN = {**_CYRILLIC_LATIN, **_GREEK_LATIN, **_OTHER_LATIN, **_SMALL_LATIN}
 _TO_CYRILLIC = {latin: foreign for foreign, latin in _CYRILLIC_LATIN.items()}
 _TO_GREEK = {latin: foreign for foreign, latin in _GREEK_LATIN.items() if foreign not in "ωηγε"}
-_TO_LATIN_TABLE = str.maketrans(_TO_LATIN)
+_TO_LATIN_TABLE = {ord(foreign): latin for foreign, latin in _TO_LATIN.items()}
 
 _FOREIGN = _GREEK + _CYRILLIC + _ARMENIAN + _CHEROKEE + _SMALL_CAPITALS
 _EUROPEAN_MARKS = "\u0300-\u036f\u0483-\u0487"
@@ -217,7 +238,7 @@ def _has_mixed(text: str) -> bool:
 def _homoglyphs(match: re.Match[str]) -> str:
     """A word of mixed scripts in its majority script, when every stranger has a double there."""
     word = match[0]
-    if word.isascii():
+    if word.isascii() or _MASK_WITHIN.search(word):
         return word
     latin = _IN_LATIN.findall(word)
     foreign = _IN_FOREIGN.findall(word)
@@ -230,7 +251,7 @@ def _homoglyphs(match: re.Match[str]) -> str:
         return word.translate(_TO_LATIN_TABLE) if all(c in _TO_LATIN for c in foreign) else word
     for inside, table in ((_IN_CYRILLIC, _TO_CYRILLIC), (_IN_GREEK, _TO_GREEK)):
         if len(inside.findall(word)) == len(foreign) and all(c in table for c in latin):
-            return word.translate(str.maketrans(table))
+            return "".join(table.get(c, c) for c in word)
     return word
 
 
@@ -241,83 +262,95 @@ _TOKEN = f"{_LATIN}\\d@$!|"
 _LEET_WORD = re.compile(f"(?<![{_TOKEN}{_EUROPEAN_MARKS}*_])[{_TOKEN}]*?[{_LATIN}][014@$!|]{{1,2}}(?=[{_LATIN}])[{_TOKEN}]*(?![*_{_EUROPEAN_MARKS}])")
 _HAS_LEET = re.compile(f"[{_LATIN}][014@$!|]{{1,2}}[{_LATIN}]")
 _LEADING_DOLLAR = re.compile(r"(?<![\w$@.,])\$(?=[a-z]{3,}(?![\w$]))")
-_MASK_TEXTS = frozenset({"@USER", "HTTPURL", "EMAIL", "PHONE"})
-_MASKS = ("USER", "HTTPURL", "EMAIL", "PHONE")
 _VOWELS = frozenset("aeiouyAEIOUY")
-_HEX = re.compile(r"[0-9a-fA-F]{5,}")
+_HEX = re.compile(r"(?:0?x|u\+?)?[0-9a-f]{4,}", re.IGNORECASE)
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}", re.IGNORECASE)
+_SIGN_RUN = re.compile(r"[\d@$!|]+")
+
+
+def _is_vowel(letter: str) -> bool:
+    return bool(letter) and unicodedata.normalize("NFD", letter)[0] in _VOWELS
 
 
 def _leet(match: re.Match[str]) -> str:
-    """A word with digits or signs for letters, spelt out; anything doubtful stays.
+    """A word with digits or signs for letters, spelt out; anything doubtful stays as it is.
 
     0 1 4 @ $ ! | between letters are folded; 3 5 7 only in their company, since the Arabic chat alphabet writes with 2 3 5 6 7 8 9.
     """
     word = match[0]
-    if any(mask in word for mask in _MASKS):
+    if _MASK_WITHIN.search(word):
         return word
-    end = len(word.rstrip("!|@"))
-    body, tail = word[:end], word[end:]
-    letters = sum(c.isalpha() for c in body)
-    signs = len(body) - letters
-    if letters < 2 or signs >= letters or (signs > 1 and _HEX.fullmatch(body)):
+    body = word.rstrip("!|@")
+    runs = list(_SIGN_RUN.finditer(body))
+    signs = sum(len(r[0]) for r in runs)
+    letters = len(body) - signs
+    if letters < 2 or signs >= letters or (_HEX.fullmatch(body) and (signs > 1 or body.isupper())):
         return word
     out = list(body)
-    last = len(body) - 1
-    i = 0
-    while i <= last:
-        c = body[i]
-        if c.isalpha():
-            i += 1
-            continue
-        run = i
-        while run <= last and not body[run].isalpha():
-            run += 1
-        signs_here = body[i:run]
-        if len(signs_here) > 2 or len(set(signs_here)) > 1 or c not in _LEET or (len(signs_here) == 2 and c not in "0$"):
+    for run in runs:
+        (i, j), sign = run.span(), run[0][0]
+        before, after = body[i - 1 : i], body[j : j + 1]
+        inside = bool(before and after)
+        vowel_before, vowel_after = _is_vowel(before), _is_vowel(after)
+        alone = len(runs) == 1 and inside
+        if (
+            sign not in _LEET
+            or run[0] not in (sign, "00", "$$")
+            or (not before and sign not in "1$")  # "4chan", "3arab"
+            or (not after and len(run[0]) > 1)
+            or (sign in "01@" and vowel_before and vowel_after)
+            or (sign in "4@" and vowel_before)  # "iPhone4s", "hi@name"
+            or (sign in "14" and inside and before.islower() and after.isupper())  # "News1India"
+            or (sign in "!|" and (i > 2 or any(map(_is_vowel, body[:i]))))  # more often "stop!now" than a letter
+            or (sign == "4" and alone and ((vowel_after and after not in "yY") or i > 2))  # more often "for": "Mums4cyclists"
+            or (sign == "1" and alone and (letters > 8 or (letters > 3 and (vowel_after or body[j:] == "st"))))  # "news1today"
+            or (sign == "@" and alone and (i > 5 or letters > 9))  # a handle without a space before it
+            or (alone and sign in "014$" and letters < 4 and body.isupper())  # "H1B", "C4D"
+        ):
             return word
-        before = body[i - 1] if i else ""
-        after = body[run] if run <= last else ""
-        if c in "!|" and (not 1 <= i <= 2 or any(b in _VOWELS for b in body[:i])):
-            return word  # more often "stop!now" than a letter
-        if c in "4@" and before in _VOWELS and before:
-            return word  # "iPhone4s", "hi@name"
-        if c in "01" and before in _VOWELS and after in _VOWELS and before and after:
-            return word
-        if not before and c not in "1$":
-            return word  # "4chan", "3arab"
-        if not after and c.isdigit() and len(signs_here) > 1:
-            return word
-        out[i:run] = _LEET[c] * len(signs_here)
-        i = run
+        out[i:j] = _LEET[sign] * len(run[0])
     folded = "".join(out)
-    if not any(c in _VOWELS for c in folded) or _CONSONANTS.search(folded):
-        return word
-    return folded + tail
+    return folded + word[len(body) :] if any(map(_is_vowel, folded)) and not _CONSONANTS.search(folded) else word
 
 
+_SYLLABIC = "\u0900-\u0dff\U00011000-\U000119ff"
 _SPELT_LETTER = f"[^\\W\\d_{_UNSPACED}][{_M}]*"
-_SPELT = re.compile(f"(?<![\\w{_M}])(?<!\\w['’.-])({_SPELT_LETTER})([ .*_-])(?:{_SPELT_LETTER}\\2){{2,}}{_SPELT_LETTER}(?![\\w'’{_M}])(\\.?)")
+# In scripts of India a letter with its vowel sign is often a word: there, spaces do not count as a separator.
+_SPELT_SPACED = f"[^\\W\\d_{_UNSPACED}{_SYLLABIC}][{_EUROPEAN_MARKS}]*"
+_SPELT = re.compile(
+    f"(?<![\\w{_M}])(?<!\\w['’.-])(?:{_SPELT_SPACED}(?P<space> )(?:{_SPELT_SPACED} ){{2,}}{_SPELT_SPACED}"
+    f"|{_SPELT_LETTER}(?P<sign>[.*_-])(?:{_SPELT_LETTER}(?P=sign)){{2,}}{_SPELT_LETTER})(?![\\w'’{_M}])(?P<stop>\\.?)"
+)
 _HAS_SPELT = re.compile(r"(?<!\w)[^\W\d_](?:\W+|_)[^\W\d_](?:\W+|_)[^\W\d_](?:\W|_)")
 
 
 def _spelt(match: re.Match[str]) -> str:
     """Letters parted by one separator, joined; initials such as those of a state with four words stay."""
     found = match[0]
-    if match[2] == "." and match[3] and found.isupper():
+    separator, stop = match["space"] or match["sign"], match["stop"]
+    if separator == "." and stop and found.isupper():
         return found
-    return found[: len(found) - len(match[3])].replace(match[2], "") + match[3]
+    return found[: len(found) - len(stop)].replace(separator, "") + stop
 
 
-_REPEATED = re.compile(
-    f"([^\\W\\d_][{_M}]*)\\1{{3,}}|([{_M}])\\2{{3,}}|((?:[^\\w\\s{_M}]|_)[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]?)\\3{{3,}}|([\U0001f1e6-\U0001f1ff]{{2}})\\4{{3,}}"
-)
-_HAS_REPEATED = re.compile(r"(\S\S?)\1\1\1")
+_REPEATED = re.compile(r"(.)\1{3,}", re.DOTALL)
+# A letter or pictograph with one mark, selector or skin tone, or a flag.
+_REPEATED_PAIR = re.compile(r"(.[^\x00-\x7f])\1{3,}", re.DOTALL)
 
 
 def _repeated(match: re.Match[str]) -> str:
-    """Letters and marks twice, signs and pictographs three times."""
-    return (match[1] or match[2] or "") * 2 or (match[3] or match[4]) * 3
+    """Letters and marks twice, signs and pictographs three times; digits and space as they are."""
+    one: str = match[1]
+    category = unicodedata.category(one)
+    return one * 2 if category[0] in "LM" else match[0] if category[0] in "NZC" else one * 3
+
+
+def _repeated_pair(match: re.Match[str]) -> str:
+    pair: str = match[1]
+    first, second = map(unicodedata.category, pair)
+    if second[0] == "M" and first[0] in "LM":
+        return pair * 2
+    return pair * 3 if first == "So" and (second[0] == "M" or "\U0001f3fb" <= pair[1] <= "\U0001f3ff" or _INDICATORS.fullmatch(pair)) else match[0]
 
 
 # ------------------------------------------------------------------------------------------------------------------------- the view
@@ -329,18 +362,21 @@ def _constant(text: str) -> Replacement:
     return lambda match: text
 
 
-#: (gate, pattern, replacement), in order: where the gate says no, the pattern is not tried.
-_STEPS: tuple[tuple[Callable[[str], object], re.Pattern[str], Replacement], ...] = (
+#: A gate, a pattern and its replacement: where the gate says no, the pattern is not tried.
+Step = tuple[Callable[[str], object], re.Pattern[str], Replacement]
+
+_STEPS: tuple[Step, ...] = (
     (_INDICATORS.search, _INDICATORS, _indicators),
     (re.compile("@").search, _EMAIL, _constant("EMAIL")),
-    (re.compile(r"://|[a-zA-Z0-9-]\.[a-zA-Z]").search, _LINK, _constant("HTTPURL")),
+    (re.compile(r"\.[a-zA-Z]|://").search, _LINK, _constant("HTTPURL")),
     (re.compile("@").search, _HANDLE, _constant("@USER")),
     (_SEVEN_DIGITS.search, _PHONE, _phone),
     (_has_mixed, _WORD, _homoglyphs),
     (_HAS_LEET.search, _LEET_WORD, _leet),
     (re.compile(r"\$[a-z]").search, _LEADING_DOLLAR, _constant("s")),
     (_HAS_SPELT.search, _SPELT, _spelt),
-    (_HAS_REPEATED.search, _REPEATED, _repeated),
+    (re.compile(r"(.)\1\1\1", re.DOTALL).search, _REPEATED, _repeated),
+    (re.compile(r"(.[^\x00-\x7f])\1\1\1", re.DOTALL).search, _REPEATED_PAIR, _repeated_pair),
 )
 
 _PLAIN_ASCII = re.compile(
@@ -351,17 +387,13 @@ _PLAIN_ASCII = re.compile(
 
 def _clean(text: str) -> str:
     """NFKC, one kind of space, nothing invisible."""
+    text = _REPLACEABLE.sub(_replaced, text)
     if not text.isascii():
         if _MAYBE_INVISIBLE.search(text):
             text = _INVISIBLE.sub("", text)
-        if _HAS_BEFORE_NFKC.search(text):
-            text = text.translate(_BEFORE_NFKC)
         if _MAYBE_LONG_MARKS.search(text):
             text = _LONG_MARKS.sub(r"\1", text)
-        text = _PHRASES.sub(r"\1\1", text)
-        text = unicodedata.normalize("NFKC", text)
-    elif _HAS_BEFORE_NFKC.search(text):
-        text = text.translate(_BEFORE_NFKC)
+        text = unicodedata.normalize("NFKC", _PHRASES.sub(r"\1\1", text))
     return " ".join(text.split())
 
 
@@ -387,51 +419,50 @@ def model_view(raw: str) -> str:
 
 # ------------------------------------------------------------------------------------------------------------------- the match view
 
-_FOLDED_LETTERS = str.maketrans(
-    {
-        **dict.fromkeys("أإآٱ", "ا"),
-        **dict.fromkeys("ىی", "ي"),
-        "ک": "ك",
-        "ı": "i",
-        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u05f3`", "'"),
-        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u2039\u203a\u05f4", '"'),
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u05be", "-"),
-    }
-)
+_FOLDED = {
+    **dict.fromkeys("أإآٱ", "ا"),
+    **dict.fromkeys("ىی", "ي"),
+    "ک": "ك",
+    "ı": "i",
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u05f3`", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u2039\u203a\u05f4", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u05be", "-"),
+}
+_FOLDABLE = re.compile("[" + "".join(_FOLDED) + "]")
 _HARAKAT = "\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed"
 _NIQQUD = "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
-_DROPPED = re.compile(f"[{_HARAKAT}{_NIQQUD}\u200c\ufe0e\ufe0f]+|(?<=i)\u0307|(?<![{_PICTOGRAPH}\ufe0f])\u200d")
+_DROPPED = re.compile(f"[{_HARAKAT}{_NIQQUD}\u200c\ufe0e\ufe0f]+|(?<=i)\u0307+|(?<![{_PICTOGRAPH}\ufe0f])\u200d")
 
-_BOLD = re.compile("(?<=[bcdfghjklmnpqrstvwxz])3(?=[bcdfghjklmnpqrstvwxz])|(?<=[a-z])(?:11|55)(?=[a-z])")
-_BOLD_LEET = {"3": "e", "11": "ll", "55": "ss"}
+_BOLD = re.compile("3(?<=[bcdfghjklmnpqrstvwxz]3)(?=[bcdfghjklmnpqrstvwxz])|11(?<=[a-z]11)(?=[a-z])|55(?<=[a-z]55)(?=[a-z])")
+_BOLD_LETTERS = {"3": "e", "11": "ll", "55": "ss"}
 _TRIPLED = re.compile(r"([^\W\d_])\1{2,}")
 
-_FOLD_STEPS: tuple[tuple[re.Pattern[str], Replacement], ...] = (
-    (_DROPPED, _constant("")),
-    (_BOLD, lambda match: _BOLD_LEET[match[0]]),
-    (_TRIPLED, lambda match: match[1] * 2),
+_FOLD_STEPS: tuple[Step, ...] = (
+    (_FOLDABLE.search, _FOLDABLE, lambda match: _FOLDED[match[0]]),
+    (re.compile(f"[{_HARAKAT}{_NIQQUD}\u0307\u200c\u200d\ufe0e\ufe0f]").search, _DROPPED, _constant("")),
+    (re.compile("3|11|55").search, _BOLD, lambda match: _BOLD_LETTERS[match[0]]),
+    (re.compile(r"(.)\1\1", re.DOTALL).search, _TRIPLED, lambda match: match[1] * 2),
 )
 
 # What a letter or pictograph drags along: marks, variation selectors, skin tones, tags, and what is joined by ZWJ; flags are pairs.
-_EXTENDING = f"{_M}\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef"
-_HAS_CLUSTER = re.compile(f"[{_EXTENDING}\U0001f1e6-\U0001f1ff]")
-_CLUSTER = re.compile(f".?[{_EXTENDING}]+(?:(?<=\u200d)[{_PICTOGRAPH}][{_EXTENDING}]*)*|[\U0001f1e6-\U0001f1ff]{{2}}", re.DOTALL)
+_EXTENDING = f"(?:[{_M}\u200d]|[{_M_BEYOND}\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef])"
+_HAS_CLUSTER = re.compile(f"[{_M}\u200d]|[\U00010000-\U000fffff]")
+_CLUSTER = re.compile(f".?{_EXTENDING}+(?:(?<=\u200d)[{_PICTOGRAPH}]{_EXTENDING}*)*|[\U0001f1e6-\U0001f1ff]{{2}}", re.DOTALL)
 
 # Pieces that NFKC treats apart: a letter with its marks, and Hangul syllables spelt in (half-width, compatibility) letters.
-_COMPOSING = f"{_M}\u1160-\u11ff\u314f-\u3163\ud7b0-\ud7ff\uff9e\uff9f\uffa0-\uffdc"
-_PIECE = re.compile(f".[{_COMPOSING}]*", re.DOTALL)
+_PIECE = re.compile(f".(?:[{_M}\u1160-\u11ff\u314f-\u3163\ud7b0-\ud7ff\uff9e\uff9f\uffa0-\uffdc]|[{_M_BEYOND}])*", re.DOTALL)
 _SPACES = re.compile(r"\s\s+|[^\S ]")
 
 
 class _Tracked:
     """A text under change, and for each of its characters the half-open range of the raw text that it comes from."""
 
-    __slots__ = ("text", "starts", "ends")
+    __slots__ = ("ends", "starts", "text")
 
     def __init__(self, raw: str) -> None:
         self.text = raw
-        self.starts: list[int] = list(range(len(raw)))
-        self.ends: list[int] = list(range(1, len(raw) + 1))
+        self.starts: Sequence[int] = range(len(raw))
+        self.ends: Sequence[int] = range(1, len(raw) + 1)
 
     def edit(self, pattern: re.Pattern[str], replacement: Replacement) -> None:
         """As `pattern.sub(replacement, text)`."""
@@ -440,21 +471,27 @@ class _Tracked:
         starts: list[int] = []
         ends: list[int] = []
         done = 0
+        shifted = False
         for match in pattern.finditer(text):
             old, new = match[0], replacement(match)
             if new == old:
                 continue
             i, j = match.span()
             pieces += (text[done:i], new)
-            starts += self.starts[done:i]
-            ends += self.ends[done:i]
-            self._align(old, new, i, j, starts, ends)
+            if shifted or len(old) != len(new) or new in _MASK_TEXTS:
+                from_ = 0 if not shifted else done
+                starts += self.starts[from_:i]
+                ends += self.ends[from_:i]
+                shifted = True
+                self._align(old, new, i, j, starts, ends)
             done = j
         if done:
             pieces.append(text[done:])
-            self.starts = starts + self.starts[done:]
-            self.ends = ends + self.ends[done:]
             self.text = "".join(pieces)
+        if shifted:
+            starts += self.starts[done:]
+            ends += self.ends[done:]
+            self.starts, self.ends = starts, ends
 
     def _align(self, old: str, new: str, i: int, j: int, starts: list[int], ends: list[int]) -> None:
         """Sources of `new`, which stands for `text[i:j]`: one to one, by what was left out, or the whole for each."""
@@ -500,10 +537,10 @@ class _Tracked:
 
     def clean(self) -> None:
         """As `_clean`."""
-        if _MAYBE_INVISIBLE.search(self.text):
-            self.edit(_INVISIBLE, _constant(""))
-        self.text = self.text.translate(_BEFORE_NFKC)
+        self.edit(_REPLACEABLE, _replaced)
         if not self.text.isascii():
+            if _MAYBE_INVISIBLE.search(self.text):
+                self.edit(_INVISIBLE, _constant(""))
             if _MAYBE_LONG_MARKS.search(self.text):
                 self.edit(_LONG_MARKS, lambda match: match[1])
             self.edit(_PHRASES, lambda match: match[1] * 2)
@@ -538,32 +575,24 @@ class _Tracked:
             self.text = folded
         else:
             self.rewrite((i, i + 1, c.casefold()) for i, c in enumerate(self.text))
-        self.text = self.text.translate(_FOLDED_LETTERS)
-        for pattern, replacement in _FOLD_STEPS:
-            self.edit(pattern, replacement)
+        for gate, pattern, replacement in _FOLD_STEPS:
+            if gate(self.text):
+                self.edit(pattern, replacement)
 
     def spans(self, raw: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The ranges, widened to whole letters and pictographs."""
-        if not _HAS_CLUSTER.search(raw):
+        if raw.isascii() or not _HAS_CLUSTER.search(raw):
             return tuple(self.starts), tuple(self.ends)
         first = list(range(len(raw)))
         last = list(range(1, len(raw) + 1))
         for match in _CLUSTER.finditer(raw):
             i, j = match.span()
-            first[i:j] = [i] * (j - i)
-            last[i:j] = [j] * (j - i)
+            for k in range(i + 1, j):
+                first[k] = i
+                last[k - 1] = j
+        if isinstance(self.starts, range) and len(self.starts) == len(raw):
+            return tuple(first), tuple(last)
         return tuple([first[i] for i in self.starts]), tuple([last[j - 1] for j in self.ends])
-
-
-def _matched(tracked: _Tracked) -> None:
-    """From the model view to the match view."""
-    tracked.fold()
-    for _ in range(_MAX_PASSES):
-        before = tracked.text
-        tracked.model_pass()
-        tracked.fold()
-        if tracked.text == before:
-            break
 
 
 def normalise(raw: str) -> Text:
@@ -583,7 +612,15 @@ def normalise(raw: str) -> Text:
         if tracked.text == before:
             break
     model = tracked.text
-    _matched(tracked)
+    tracked.fold()
+    for _ in range(_MAX_PASSES):
+        before = tracked.text
+        tracked.model_pass()
+        if tracked.text == before:
+            break
+        tracked.fold()
+        if tracked.text == before:
+            break
     starts, ends = tracked.spans(raw)
     return Text(raw=raw, model_view=model, match_view=tracked.text, starts=starts, ends=ends)
 

@@ -15,13 +15,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import re2
 import yaml
 
 from ipu_moderation.normalise import VERSION as NORMALISER
@@ -42,8 +44,8 @@ _TARGETS = {
     "disability": "disability", "caste": "caste", "age": "age", "profession": "profession", "socioeconomic": "socioeconomic",
 }  # fmt: skip
 _GROUPS = [g.value for g in TargetGroup]
-_NOT_KEY = re2.compile(r"@USER|HTTPURL|EMAIL|PHONE|[^\p{L}\p{M}]")
-_LATIN, _LETTER = re2.compile(r"\p{Latin}"), re2.compile(r"\p{L}")
+_NOT_KEY = re.compile(r"@USER|HTTPURL|EMAIL|PHONE|[\W\d_]+")
+_LATIN, _LETTER = re.compile(r"[A-Za-z\u00c0-\u024f]"), re.compile(r"[^\W\d_]")
 
 
 def sources() -> dict[str, dict]:
@@ -70,23 +72,28 @@ def script_language(text: str, language: str) -> str:
     return f"{language}-Latn" if len(_LATIN.findall(text)) / letters > 0.6 else language
 
 
-def rows(atlas: Path, licences: tuple[str, ...]) -> Iterator[dict]:
-    """Rows of all training sets of these licence classes, cleaned, not yet merged."""
-    for slug, card in sources().items():
-        path = atlas / f"{slug}.parquet"
-        if card["licence_class"] not in licences or card["weight"] == 0 or not path.exists():
+def rows_of(slug: str, atlas: Path) -> list[dict]:
+    """The rows of one data set, cleaned, not yet merged."""
+    weight, out = sources()[slug]["weight"], []
+    for row in pq.read_table(atlas / f"{slug}.parquet", columns=["text", "lang", *LABELS, "targets"]).to_pylist():
+        text = model_view(row["text"] or "")
+        text_key = key(text)
+        if len(text_key) < 2 or "\N{REPLACEMENT CHARACTER}" in text:
             continue
-        for row in pq.read_table(path, columns=["text", "lang", *LABELS, "targets"]).to_pylist():
-            text = model_view(row["text"] or "")
-            text_key = key(text)
-            if len(text_key) < 2 or "\N{REPLACEMENT CHARACTER}" in text:
-                continue
-            targets = [_GROUPS.index(_TARGETS[t]) for t in row["targets"] or () if t in _TARGETS]
-            yield {"text": text, "key": text_key, "lang": script_language(text, row["lang"]), "source": slug, "weight": card["weight"], "targets": targets,
-                   **{label: row[label] for label in LABELS}}  # fmt: skip
+        targets = [_GROUPS.index(_TARGETS[t]) for t in row["targets"] or () if t in _TARGETS]
+        out.append({"text": text, "key": text_key, "lang": script_language(text, row["lang"]), "source": slug, "weight": weight, "targets": targets,
+                    **{label: row[label] for label in LABELS}})  # fmt: skip
+    return out
 
 
-def merge(all_rows: Iterator[dict]) -> pa.Table:
+def rows(atlas: Path, licences: tuple[str, ...]) -> Iterator[dict]:
+    """Rows of all training sets of these licence classes."""
+    slugs = [slug for slug, card in sources().items() if card["licence_class"] in licences and card["weight"] > 0 and (atlas / f"{slug}.parquet").exists()]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        yield from chain.from_iterable(pool.map(rows_of, slugs, repeat(atlas)))
+
+
+def merge(all_rows: Iterable[dict]) -> pa.Table:
     """One row for each key and language; labels averaged over those that say anything; the most trusted source lends text and name."""
     merged: dict[str, dict] = {}
     for row in all_rows:

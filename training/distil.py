@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--batch", type=int, default=32, help="examples a step and process (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--hard", type=float, default=0.3, help="weight of the data's own labels beside the teacher's (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=11)
@@ -65,6 +66,7 @@ def main() -> None:
         else:
             student.load_state_dict(start, strict=False)
     student.body.embeddings.requires_grad_(False)
+    student.body.encoder.layer[0].requires_grad_(False)  # the same layer on the same input as the teacher's
     student.offset.requires_grad_(False)
     if not labelled:
         student.categories.requires_grad_(False)
@@ -85,7 +87,7 @@ def main() -> None:
             loss = loss + args.hard * task_loss(logits, targets, batch["y"], batch["t"], batch["weight"])
         return loss
 
-    loop(student, Sampler(packed, args.seed), loss_of, args.out, steps=args.steps, minutes=args.minutes, lr=args.lr, head_lr=1e-3, resume=args.resume)
+    loop(student, Sampler(packed, args.seed, batch=args.batch), loss_of, args.out, steps=args.steps, minutes=args.minutes, lr=args.lr, head_lr=1e-3, resume=args.resume)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def pack(table_path: Path, atlas: Path, out: Path, size: int = VOCABULARY, each:
             frame_targets[i, _GROUPS.index(e.target)] = 1
         elif np.nan_to_num(e.labels[1], nan=1.0) > 0:
             frame_targets[i] = np.nan
-    frame_split = np.array([0 if e.split == "train" else 2 for e in frames], np.int8)
+    frame_split = np.array([e.split for e in frames], np.int8)
     texts += frame_texts
     langs += [e.language for e in frames]
     source_names += [f"contrast/{e.kind}" for e in frames]

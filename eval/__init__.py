@@ -1,0 +1,1 @@
+"""Measures classifiers; it never trains what it measures. Run from a clone: `python -m eval.run DATA`."""

@@ -1,0 +1,181 @@
+"""Speed, memory and size of the default pipeline, beside a fp32 XLM-R-base-sized encoder in torch, in one run on one machine.
+
+    python -m eval.benchmark [--texts 2048] [--json eval/results/benchmark.json]
+
+The texts are real posts of six languages when the public data is at hand ($IPU_ATLAS), else the sentences of `eval/suites`. The encoder has random
+weights: 12 layers x 768, 12 heads, feed-forward 3,072; batches of 32 sorted by length, the same texts, the same tokenizer and padding. Both run on
+the same number of threads, in turns, and the median of the turns counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from ipu_moderation.batch import Row, assess_rows
+from ipu_moderation.classifiers.compact import CompactClassifier
+from ipu_moderation.language import identify
+from ipu_moderation.moderator import Moderator
+from ipu_moderation.normalise import normalise
+from ipu_moderation.policy import load_policy
+from ipu_moderation.resources import model_directory
+
+ROOT = Path(__file__).parent.parent
+SETS = ("en-hatexplain", "de-germeval2018", "es-offendes", "ar-osact5-2022", "hi-constraint2021", "zh-cold")
+
+
+def texts(n: int) -> tuple[list[str], str]:
+    """`n` texts and where they are from."""
+    atlas = Path(os.environ.get("IPU_ATLAS", ROOT.parent / "shared" / "atlas"))
+    if all((atlas / f"{name}.parquet").exists() for name in SETS):
+        import pyarrow.parquet as pq
+
+        each = -(-n // len(SETS))
+        out = [t for name in SETS for t in islice((x for x in pq.read_table(atlas / f"{name}.parquet", columns=["text"])["text"].to_pylist() if x), each)]
+        return out[:n], f"real posts of {', '.join(SETS)}"
+    import yaml
+
+    lines = [t.replace("{", "").replace("}", "") for p in sorted((ROOT / "eval/suites").glob("*.yaml")) for test in yaml.safe_load(p.read_text("utf-8"))["tests"] for t in test["templates"]]
+    return (lines * (n // len(lines) + 1))[:n], "sentences of eval/suites"
+
+
+def fresh(code: str) -> dict[str, float]:
+    """Run code in a new interpreter; it prints one JSON object."""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return dict(json.loads(out.stdout))
+
+
+def start() -> dict[str, float]:
+    """Import time, heavy modules at import, and time from a new interpreter to the first decision, in seconds (median of three)."""
+    light = "import time,sys,json;t=time.perf_counter();import ipu_moderation;from ipu_moderation import Moderator;d=time.perf_counter()-t;print(json.dumps({'s':d,'heavy':sum(m in sys.modules for m in ('torch','transformers','onnxruntime','sklearn'))}))"
+    first = "import time,json;t=time.perf_counter();from ipu_moderation import Moderator;m=Moderator.default();m.decide(m.assess('Hello there'));print(json.dumps({'s':time.perf_counter()-t}))"
+    runs = [fresh(light) for _ in range(3)]
+    return {"import_s": median(r["s"] for r in runs), "heavy_modules_at_import": runs[0]["heavy"], "cold_start_s": median(fresh(first)["s"] for _ in range(3))}
+
+
+def peak(n: int) -> float:
+    """Peak resident memory in MB of a new process that assesses `n` posts in batches."""
+    code = f"""
+import json, resource
+from eval.benchmark import texts
+from ipu_moderation import Moderator
+some, _ = texts({n})
+m = Moderator.default()
+for _ in m.assess_many(some): pass
+print(json.dumps({{"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}}))
+"""
+    return fresh(code)["mb"]
+
+
+def large_encoder(threads: int):  # noqa: ANN201 - a torch module, and torch is imported only here
+    """The comparison: an encoder of XLM-R-base's size with random weights (word vectors of our vocabulary: looking up costs the same)."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    return BertModel(BertConfig(vocab_size=100_000, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072), add_pooling_layer=False).eval()
+
+
+def encode_large(model, ids: list[list[int]]) -> float:  # noqa: ANN001
+    """Seconds for all texts in batches of 32 sorted by length."""
+    import torch
+
+    ids = sorted((i[:128] for i in ids), key=len)
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for at in range(0, len(ids), 32):
+            some = ids[at : at + 32]
+            t = torch.ones((len(some), max(map(len, some))), dtype=torch.long)
+            mask = torch.zeros_like(t)
+            for i, row in enumerate(some):
+                t[i, : len(row)] = torch.tensor(row)
+                mask[i, : len(row)] = 1
+            model(input_ids=t, attention_mask=mask)
+    return time.perf_counter() - began
+
+
+def stages(moderator: Moderator, some: list[str]) -> dict[str, float]:
+    """Share of the time of each stage."""
+    clock = time.perf_counter
+    t0 = clock()
+    views = [normalise(t) for t in some]
+    t1 = clock()
+    languages = [identify(v) for v in views]
+    t2 = clock()
+    for at in range(0, len(views), 256):
+        moderator.classifier.score(views[at : at + 256], languages[at : at + 256])
+    t3 = clock()
+    for view, language in zip(views, languages, strict=True):
+        moderator.rules.find(view, language)
+    t4 = clock()
+    spent = {"normalise": t1 - t0, "language": t2 - t1, "classifier": t3 - t2, "rules": t4 - t3}
+    return {name: s / sum(spent.values()) for name, s in spent.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=2048)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--json", type=Path, default=ROOT / "eval/results/benchmark.json")
+    args = parser.parse_args()
+    some, origin = texts(args.texts)
+    moderator, policy = Moderator(CompactClassifier()), load_policy("cautious")
+    rows = [Row(str(i), i, t) for i, t in enumerate(some)]
+    list(assess_rows(rows[:64], moderator, policy))
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model_directory() / "tokenizer.json"))
+    ids = [e.ids for e in tokenizer.encode_batch_fast([normalise(t).model_view for t in some])]
+    threads = len(os.sched_getaffinity(0))
+    large = large_encoder(threads)
+    few = sorted(range(len(ids)), key=lambda i: len(ids[i]))[:: max(1, len(ids) // 256)]  # every length, in proportion
+    encode_large(large, [ids[i] for i in few[:32]])
+    ours, theirs = [], []
+    for _ in range(args.turns):
+        began = time.perf_counter()
+        for _row in assess_rows(rows, moderator, policy):
+            pass
+        ours.append(len(rows) / (time.perf_counter() - began))
+        theirs.append(len(few) / encode_large(large, [ids[i] for i in few]))
+    latency = []
+    for t in some[:: max(1, len(some) // 400)]:
+        began = time.perf_counter()
+        moderator.decide(moderator.assess(t), policy)
+        latency.append((time.perf_counter() - began) * 1000)
+    result = {
+        "texts": len(some), "origin": origin, "tokens_mean": float(np.mean([min(len(i), 128) for i in ids])), "threads": threads, "machine": f"{platform.machine()}, {threads} cores",
+        "posts_per_s": median(ours), "large_encoder_posts_per_s": median(theirs), "ratio": median(a / b for a, b in zip(ours, theirs, strict=True)),
+        "latency_ms_median": median(latency), "latency_ms_p95": float(np.percentile(latency, 95)), "stages": stages(moderator, some), **start(), "peak_rss_mb": peak(args.texts),
+        "model_mb": sum(p.stat().st_size for p in model_directory().iterdir()) / 1e6, "versions": dict(moderator.versions),
+    }  # fmt: skip
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{len(some):,} texts ({origin}), {result['tokens_mean']:.0f} tokens on average, {result['machine']}\n")
+    for label, value in (
+        ("full pipeline, batches", f"{result['posts_per_s']:.0f} posts/s"),
+        ("fp32 XLM-R-base-sized encoder in torch", f"{result['large_encoder_posts_per_s']:.1f} posts/s"),
+        ("ratio (median of turns)", f"{result['ratio']:.1f}"),
+        ("one at a time, median / 95th percentile", f"{result['latency_ms_median']:.1f} / {result['latency_ms_p95']:.1f} ms"),
+        ("share of time", ", ".join(f"{k} {v:.0%}" for k, v in result["stages"].items())),
+        ("peak memory of a batch process", f"{result['peak_rss_mb']:.0f} MB"),
+        ("import / from start to first decision", f"{result['import_s']:.2f} / {result['cold_start_s']:.2f} s"),
+        ("model files", f"{result['model_mb']:.1f} MB"),
+        ("peak memory of this process, both models", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"),
+    ):
+        print(f"{label:42s} {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,787 @@
+"""Packs at work: which rules of which packs match a text, and which excuse covers which raise. Linear in the length of the text.
+
+    match view -> words that occur -> candidate rules -> RE2, exact spans -> excuses of those texts alone that raise -> findings
+
+A dictionary of words comes first and not an RE2 `Set`: over texts that it has not seen before, a set of 270 lists builds automaton states at
+0.2 to 0.8 ms a post, since each subset of lists seen so far is a state of its own; looking up each word takes about 0.01 ms at any number of terms.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import weakref
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import re2
+
+from ipu_moderation.errors import PackError
+from ipu_moderation.resources import rule_packs
+from ipu_moderation.rules.schema import (
+    BARE,
+    CAPITAL_CLOSE,
+    CAPITAL_OPEN,
+    ENDERS,
+    NAME_CLOSE,
+    NAME_OPEN,
+    SCRIPTS,
+    Clause,
+    Fault,
+    Pack,
+    PatternError,
+    Requirements,
+    Rule,
+    Source,
+    Vocabulary,
+    Writer,
+    parse,
+    read_pack,
+    words_in,
+)
+from ipu_moderation.taxonomy import Category, TargetGroup
+from ipu_moderation.types import Effect, Finding, Language, Text
+
+#: Matches of one pattern that are looked at in one text.
+MAX_MATCHES = 1000
+#: Characters between the frame of a quotation and its quotation marks, unless the rule says otherwise.
+QUOTATION_WINDOW = 60
+#: Longest quotation, in characters.
+MAX_QUOTATION = 2000
+#: Below this confidence, all packs of the scripts in a text are tried.
+UNSURE = 0.5
+
+
+def compile_re2(pattern: str) -> Any:
+    """A compiled pattern over UTF-8 bytes.
+
+    Raises:
+        re2.error: when RE2 refuses it.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    # A budget, not an allocation: with too small a one RE2 falls back to a slower machine.
+    options.max_mem = 64 << 20
+    return re2.compile(pattern, options)
+
+
+# ------------------------------------------------------------------------------------------------------------------- public nouns
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInfo:
+    """What is known of a rule without a text."""
+
+    id: str
+    """`<pack>/<id>`."""
+    pack: str
+    language: str
+    effect: Effect
+    category: Category | None
+    """None for an excuse."""
+    covers: tuple[Category, ...]
+    """Empty for a raise."""
+    about: str
+    note: Mapping[str, str]
+    """One sentence for the reviewer, by language."""
+    targets: frozenset[TargetGroup]
+    """The groups that the lists of its pattern name; empty when it needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where a rule matched, in characters of the match view."""
+
+    start: int
+    end: int
+
+
+# ------------------------------------------------------------------------------------------------------------------------ one text
+
+
+class View:
+    """One text while rules look at it: everything beyond the bytes is made when first asked for."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.view = text.match_view
+        self.data = self.view.encode("utf-8", "replace")
+        self.ascii = self.view.isascii()
+        self._sentences: dict[frozenset[str], list[int]] = {}
+        self._clauses: dict[int, list[int]] = {}
+        self._quotations: list[tuple[int, int]] | None = None
+        self._marked: dict[frozenset[str], tuple[bytes, list[int]]] = {}
+
+    def position(self, at: int, known_byte: int = 0, known: int = 0) -> int:
+        """The character of a byte, counted on from a byte whose character is known."""
+        return at if self.ascii else known + len(self.data[known_byte:at].decode("utf-8"))
+
+    def sentences(self, abbreviations: frozenset[str]) -> list[int]:
+        """Where sentences begin, in rising order; the first is 0."""
+        if abbreviations not in self._sentences:
+            starts = [0]
+            view, raw = self.view, self.text.raw
+            for match in _SENTENCE_END.finditer(view):
+                if match[0][0] == "." and self._is_abbreviation(match.start(), abbreviations):
+                    continue
+                starts.append(match.end())
+            if "\n" in raw:
+                # The match view has one kind of space; the lines of a post still part its sentences.
+                ends = self.text.ends
+                starts += [bisect_left(ends, m.end()) for m in _LINE_END.finditer(raw)]
+                starts = sorted({s for s in starts if s < max(1, len(view))})
+            self._sentences[abbreviations] = starts
+        return self._sentences[abbreviations]
+
+    def _is_abbreviation(self, at: int, abbreviations: frozenset[str]) -> bool:
+        begin = at
+        while begin > 0 and at - begin < 12 and self.view[begin - 1].isalpha():
+            begin -= 1
+        word = self.view[begin:at]
+        return word in abbreviations or (len(word) == 1 and self.view[begin - 1 : begin] == ".") or (len(word) == 1 and word.isascii() and word != "i")
+
+    def clauses(self, pack: CompiledPack) -> list[int]:
+        """Where clauses begin: at each sentence, after a semicolon or colon, and at the words that the pack names."""
+        if id(pack) not in self._clauses:
+            starts = {*self.sentences(pack.abbreviations), *(m.end() for m in _CLAUSE_END.finditer(self.view))}
+            if pack.clause_breaks is not None:
+                starts.update(m.start() for m in pack.clause_breaks.finditer(self.view))
+            self._clauses[id(pack)] = sorted(starts)
+        return self._clauses[id(pack)]
+
+    def quotations(self) -> list[tuple[int, int]]:
+        """What stands between quotation marks, in order; a mark that is never closed opens nothing."""
+        if self._quotations is None:
+            out: list[tuple[int, int]] = []
+            opened: dict[str, int] = {}
+            view = self.view
+            for match in _QUOTE.finditer(view):
+                at, c = match.start(), match[0]
+                if c == "'":
+                    before, after = view[at - 1 : at].isalnum(), view[at + 1 : at + 2].isalnum()
+                    if before and after:
+                        continue
+                    if "'" in opened and not after:
+                        _close(out, opened, "'", at)
+                    elif not before and after:
+                        opened["'"] = at
+                elif c == '"':
+                    if '"' in opened:
+                        _close(out, opened, '"', at)
+                    else:
+                        opened['"'] = at
+                elif c in _PAIRS:
+                    opened[_PAIRS[c]] = at
+                elif c in opened:
+                    _close(out, opened, c, at)
+            self._quotations = sorted(out)
+        return self._quotations
+
+    def marked(self, not_names: frozenset[str]) -> tuple[bytes, list[int]]:
+        """The bytes with marks around names, and where each mark stands (in characters of the marked text)."""
+        if not_names not in self._marked:
+            pieces: list[str] = []
+            places: list[int] = []
+            done = shift = 0
+            for start, end, full in _names(self.text, not_names, self.sentences(frozenset())):
+                pieces += (self.view[done:start], NAME_OPEN if full else CAPITAL_OPEN, self.view[start:end], NAME_CLOSE if full else CAPITAL_CLOSE)
+                places += (start + shift, end + shift + 1)
+                shift += 2
+                done = end
+            pieces.append(self.view[done:])
+            self._marked[not_names] = "".join(pieces).encode("utf-8", "replace"), places
+        return self._marked[not_names]
+
+
+_SENTENCE_END = re.compile(f"[{re.escape(ENDERS)}]+[\"')\\]]*(?=\\s|$)\\s*|[!?\u3002\uff01\uff1f]+[\"')\\]\u300d\u300f]*\\s*")
+_LINE_END = re.compile(r"\s*\n\s*")
+_CLAUSE_END = re.compile(r"[;:]\s|\s-\s|[\uff1b\u061b]")
+_PAIRS = {"«": "»", "„": "“", "‹": "›", "「": "」", "『": "』", "《": "》"}
+_QUOTE = re.compile("[\"'«»„“‹›「」『』《》]")
+
+
+def _close(out: list[tuple[int, int]], opened: dict[str, int], mark: str, at: int) -> None:
+    begin = opened.pop(mark) + 1
+    if at - begin <= MAX_QUOTATION:
+        out.append((begin, at))
+
+
+def _names(text: Text, not_names: frozenset[str], sentences: list[int]) -> Iterator[tuple[int, int, bool]]:
+    """Spans of names in the match view. `True` with the span: two capitalised words or a handle; else one capitalised word inside a sentence."""
+    view, raw, starts, ends = text.match_view, text.raw, text.starts, text.ends
+    words: list[tuple[int, int]] = []
+    capital: list[bool] = []
+    long = titled = shouted = 0
+    for match in _NAME_WORD.finditer(view):
+        a, b = match.span()
+        up = raw[starts[a]].isupper()
+        words.append((a, b))
+        capital.append(up)
+        if b - a > 3:
+            long += 1
+            if up:
+                titled += 1
+                shouted += raw[starts[a] : ends[b - 1]].isupper()
+    # In a headline, and where somebody shouts, capitals say nothing about names.
+    if not any(capital) and "@" not in view:
+        return
+    trusted = not (shouted > 0.5 * long or (long >= 5 and titled > 0.7 * long))
+    first_words = set(sentences)
+    run: list[int] = []
+
+    def spans() -> Iterator[tuple[int, int, bool]]:
+        while run and view[words[run[0]][0] : words[run[0]][1]] in not_names:
+            run.pop(0)
+        while run and view[words[run[-1]][0] : words[run[-1]][1]] in not_names:
+            run.pop()
+        if run:
+            begin, end = words[run[0]][0], words[run[-1]][1]
+            if len(run) > 1:
+                yield begin, end, True
+            elif begin not in first_words and end - begin > 1:
+                yield begin, end, False
+        run.clear()
+
+    for i, (a, b) in enumerate(words):
+        if a and view[a - 1] == "@":
+            yield from spans()
+            yield a, b, True
+            continue
+        follows = run and _JOINT.fullmatch(view[words[run[-1]][1] : a])
+        joins = follows and view[a:b] in _PARTICLES and i + 1 < len(words) and capital[i + 1]
+        is_capital = capital[i] and trusted
+        if is_capital and run and not follows:
+            yield from spans()
+        if is_capital or joins:
+            run.append(i)
+        elif run:
+            yield from spans()
+        if len(run) >= 5:
+            yield from spans()
+    yield from spans()
+
+
+_NAME_WORD = re.compile(r"[^\W\d_]\w*(?:['-]\w+)*")
+_JOINT = re.compile(r" |\. |-| ?\"")
+#: Small words inside names.
+_PARTICLES = frozenset(
+    ("de", "da", "do", "dos", "del", "della", "di", "du", "la", "le", "van", "von", "der", "den", "bin", "ibn", "al", "el", "of", "y", "e", "abu", "ould", "wa")
+)
+
+
+# ----------------------------------------------------------------------------------------------------------------------- one rule
+
+
+class Matcher:
+    """One pattern of one rule. Its RE2 program is made at the first text that holds its words."""
+
+    __slots__ = ("_compiled", "needs", "regex", "uses_names")
+
+    def __init__(self, regex: str, needs: tuple[Clause, ...]) -> None:
+        self.regex = regex
+        self.needs = needs
+        self.uses_names = NAME_OPEN in regex or CAPITAL_OPEN in regex
+        self._compiled: Any = None
+
+    @property
+    def compiled(self) -> Any:
+        # Two threads may both compile it; either result serves.
+        if self._compiled is None:
+            self._compiled = compile_re2(self.regex)
+        return self._compiled
+
+    def matches(self, view: View, not_names: frozenset[str]) -> Iterator[Match]:
+        """Matches from left to right; they do not overlap."""
+        search = self.compiled.search
+        if self.uses_names:
+            data, places = view.marked(not_names)
+            at = known_byte = known = 0
+            for _ in range(MAX_MATCHES):
+                found = search(data, at)
+                if found is None:
+                    return
+                i, j = found.span(1)
+                known, known_byte = known + len(data[known_byte:i].decode("utf-8")), i
+                end = known + len(data[i:j].decode("utf-8"))
+                yield Match(known - bisect_left(places, known), end - bisect_left(places, end))
+                at = j if j > at else at + 1
+            return
+        data = view.data
+        at = known_byte = known = 0
+        for _ in range(MAX_MATCHES):
+            found = search(data, at)
+            if found is None:
+                return
+            i, j = found.span(1)
+            known, known_byte = view.position(i, known_byte, known), i
+            yield Match(known, view.position(j, i, known))
+            at = j if j > at else at + 1
+
+
+class CompiledRule:
+    """A rule of a pack with its matchers."""
+
+    __slots__ = ("info", "matchers", "order", "pack", "rule", "unless")
+
+    def __init__(self, info: RuleInfo, rule: Rule, pack: CompiledPack, order: int) -> None:
+        self.info = info
+        self.rule = rule
+        self.pack = pack
+        self.order = order
+        self.matchers = tuple(pack.matcher(p) for p in rule.pattern)
+        self.unless = tuple(pack.matcher(p) for p in rule.unless)
+
+    def find(self, view: View, matchers: Iterable[Matcher]) -> list[Match]:
+        """Matches of any of the patterns, in order, without those that `unless` voids; overlapping ones count once."""
+        found = sorted((m for matcher in matchers for m in matcher.matches(view, self.pack.not_names)), key=lambda m: (m.start, -m.end))
+        out: list[Match] = []
+        for match in found:
+            if out and match.start < out[-1].end:
+                continue
+            out.append(match)
+        if out and self.unless:
+            out = self._without(view, out)
+        return out
+
+    def _without(self, view: View, matches: list[Match]) -> list[Match]:
+        sentences = view.sentences(self.pack.abbreviations)
+        voided: set[int] = set()
+        reach = 1 if self.rule.effect == "excuse" else 0
+        for matcher in self.unless:
+            for match in matcher.matches(view, self.pack.not_names):
+                at = bisect_right(sentences, match.start) - 1
+                voided.update(range(at - reach, at + 1))
+        return [m for m in matches if bisect_right(sentences, m.start) - 1 not in voided]
+
+
+class CompiledPack:
+    """A pack with its vocabulary, ready to make matchers."""
+
+    def __init__(self, pack: Pack, used: Sequence[Pack] = ()) -> None:
+        self.pack = pack
+        self.vocabulary = Vocabulary.of(pack, used)
+        self.writer = Writer(self.vocabulary)
+        self.requirements = Requirements(self.vocabulary)
+        self.abbreviations = frozenset(a.casefold() for a in pack.abbreviations)
+        self.not_names = frozenset(n.casefold() for n in pack.not_names)
+        words = "|".join(re.escape(w.casefold()) for w in pack.clause_breaks)
+        self.clause_breaks = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if pack.words == "spaced" else words) if words else None
+
+    def matcher(self, pattern: str) -> Matcher:
+        """The matcher of a pattern.
+
+        Raises:
+            PatternError: when it cannot be read.
+        """
+        node = parse(pattern, self.vocabulary)
+        return Matcher(self.writer.write(node), self.requirements.of(node))
+
+    def info(self, rule: Rule) -> RuleInfo:
+        """What is known of a rule of this pack."""
+        raises = rule.effect == "raise"
+        named = [chosen for name, chosen in self.vocabulary.lists.items() if any(f"{{{name}}}" in p for p in rule.pattern)]
+        targets = frozenset(e.target for chosen in named for e in chosen.entries if e.target is not None)
+        return RuleInfo(
+            f"{self.pack.name}/{rule.id}",
+            self.pack.name,
+            self.pack.language,
+            rule.effect,
+            rule.category if raises else None,
+            () if raises else rule.covers,
+            rule.about,
+            rule.note,
+            targets,
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------------------- all rules
+
+
+class Index:
+    """From the words of a text to the patterns that may match it."""
+
+    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self.words: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+        self.stems: dict[int, dict[str, list[tuple[int, tuple[str, ...]]]]] = {}
+        self.grams: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+        self.by_clause: dict[int, list[tuple[CompiledRule, Matcher, tuple[int, ...]]]] = {}
+        self.always: list[tuple[CompiledRule, Matcher]] = []
+        numbers: dict[Clause, int] = {}
+        for rule in rules:
+            for matcher in rule.matchers:
+                if not matcher.needs:
+                    self.always.append((rule, matcher))
+                    continue
+                needed = tuple(self._number(clause, numbers) for clause in matcher.needs)
+                self.by_clause.setdefault(needed[0], []).append((rule, matcher, needed[1:]))
+        self.lengths = sorted(self.stems)
+
+    def _number(self, clause: Clause, numbers: dict[Clause, int]) -> int:
+        if clause not in numbers:
+            numbers[clause] = len(numbers)
+            for key in clause:
+                table = self.words if key.kind == "word" else self.grams if key.kind == "gram" else self.stems.setdefault(len(key.text), {})
+                table.setdefault(key.text, []).append((numbers[clause], key.others))
+        return numbers[clause]
+
+    def candidates(self, view: str) -> Iterator[tuple[CompiledRule, Matcher]]:
+        """Rules and patterns all of whose clauses have a word in the text."""
+        found: list[tuple[int, tuple[str, ...]]] = []
+        if not view.isascii():
+            if self.grams:
+                letters = set(view)
+                letters.update(map("".join, pairwise(view)))
+                for key in letters & self.grams.keys():
+                    found += self.grams[key]
+            view = view.translate(BARE)
+        words = set(words_in(view))
+        table = self.words
+        for word in words & table.keys():
+            found += table[word]
+        for length in self.lengths:
+            stems = self.stems[length]
+            for stem in {w[:length] for w in words} & stems.keys():
+                found += stems[stem]
+        hits = {number for number, others in found if not others or words.issuperset(others)}
+        for number in hits & self.by_clause.keys():
+            for rule, matcher, rest in self.by_clause[number]:
+                if hits.issuperset(rest):
+                    yield rule, matcher
+        yield from self.always
+
+
+class Engine:
+    """Everything compiled; never changed once made, apart from RE2 programs that appear when first needed."""
+
+    def __init__(self, packs: Sequence[Pack]) -> None:
+        by_name = {p.name: p for p in packs}
+        off = {rule for p in packs for rule in p.off}
+        self.packs = [CompiledPack(p, [by_name[u] for u in p.uses if u in by_name]) for p in packs]
+        rules: list[CompiledRule] = []
+        for pack in self.packs:
+            for rule in pack.pack.rules:
+                info = pack.info(rule)
+                if info.id not in off:
+                    rules.append(CompiledRule(info, rule, pack, len(rules)))
+        self.rules = rules
+        self.raises = Index([r for r in rules if r.rule.effect == "raise"])
+        self.excuses = Index([r for r in rules if r.rule.effect == "excuse"])
+        self.plausible = lru_cache(maxsize=1024)(self._plausible)
+        scripts = sorted({s for p in packs for s in p.script})
+        self.scripts = {s: compile_re2(f"[{SCRIPTS[s]}a-z]" if s == "Latin" else f"[{SCRIPTS[s]}]") for s in scripts}
+
+    def _plausible(self, code: str, candidates: tuple[str, ...], unsure: bool, scripts: frozenset[str]) -> frozenset[int]:
+        """Identities of the packs to try: those of the languages named and of what they derive from; of every script present when unsure."""
+        wanted = {"und"}
+        for c in (code, *candidates):
+            parts = c.split("-")
+            wanted.update("-".join(parts[:n]) for n in range(1, len(parts) + 1))
+        if "Latin" in scripts:
+            # English is mixed into posts of every language, and its rules need too much English to be met by chance.
+            wanted.add("en")
+        return frozenset(id(p) for p in self.packs if p.pack.language in wanted or (unsure and scripts.intersection(p.pack.script)))
+
+    def packs_for(self, language: Language, view: View) -> frozenset[int]:
+        """The packs to try for a text."""
+        unsure = language.code == "und" or language.confidence < UNSURE
+        if unsure:
+            scripts = frozenset(s for s, pattern in self.scripts.items() if pattern.search(view.data) is not None)
+        else:
+            scripts = frozenset(("Latin",)) if _LATIN_LETTER.search(view.view) else frozenset()
+        return self.plausible(language.code, language.candidates, unsure, scripts)
+
+    def matches(self, index: Index, view: View, packs: frozenset[int]) -> list[tuple[CompiledRule, list[Match]]]:
+        """Rules of these packs that match, in the order of the packs."""
+        chosen: dict[int, tuple[CompiledRule, list[Matcher]]] = {}
+        for rule, matcher in index.candidates(view.view):
+            if id(rule.pack) in packs:
+                chosen.setdefault(rule.order, (rule, []))[1].append(matcher)
+        found = ((rule, rule.find(view, matchers)) for _, (rule, matchers) in sorted(chosen.items()))
+        return [(rule, matches) for rule, matches in found if matches]
+
+
+_LATIN_LETTER = re.compile("[a-z]")
+
+
+class RuleSet:
+    """Packs that are used together. Thread-safe; may be forked and pickled; compiled when the first text comes."""
+
+    def __init__(self, packs: Sequence[Pack], note_language: str = "en") -> None:
+        self._packs = tuple(packs)
+        self._note_language = note_language
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        _ALL.add(self)
+
+    def find(self, text: Text, language: Language, *, every_excuse: bool = False) -> tuple[Finding, ...]:
+        """Raises, and the excuses that cover them, by place in the text.
+
+        Args:
+            text: as `normalise` makes it.
+            language: its code, candidates and confidence choose the packs.
+            every_excuse: with excuses that cover no raise as well, also of a text that raises nothing.
+
+        Raises:
+            Nothing: every text can be searched.
+        """
+        if not text.match_view:
+            return ()
+        engine = self._engine or self._compile()
+        view = View(text)
+        packs = engine.packs_for(language, view)
+        raises = engine.matches(engine.raises, view, packs)
+        if not raises and not every_excuse:
+            return ()
+        excuses = engine.matches(engine.excuses, view, packs)
+        covers = [(rule, Cover(rule, matches, view)) for rule, matches in excuses]
+        out: list[Finding] = []
+        used: dict[tuple[int, Match], Category] = {}
+        for rule, matches in raises:
+            category = rule.rule.category or Category.HATE
+            for match in matches:
+                excused_by = None
+                for excuse, cover in covers:
+                    if category in excuse.rule.covers and (by := cover.of(match)) is not None:
+                        used.setdefault((excuse.order, by), category)
+                        excused_by = excused_by or excuse.info.id
+                out.append(self._finding(rule, category, match, text, excused_by))
+        for rule, matches in excuses:
+            for match in matches:
+                if every_excuse or (rule.order, match) in used:
+                    out.append(self._finding(rule, used.get((rule.order, match), rule.rule.covers[0]), match, text, None))
+        return tuple(sorted(out, key=lambda f: (f.start, f.end, f.effect, f.rule)))
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Pack to version."""
+        return {p.name: p.version for p in self._packs}
+
+    @property
+    def packs(self) -> tuple[Pack, ...]:
+        """The packs, as they were read."""
+        return self._packs
+
+    @property
+    def rules(self) -> tuple[RuleInfo, ...]:
+        """Every rule that is switched on, in the order of the packs."""
+        engine = self._engine or self._compile()
+        return tuple(r.info for r in engine.rules)
+
+    def _finding(self, rule: CompiledRule, category: Category, match: Match, text: Text, excused_by: str | None) -> Finding:
+        start, end = text.span(match.start, match.end)
+        note = rule.rule.note.get(self._note_language) or rule.rule.note["en"]
+        return Finding(rule.info.id, category, rule.rule.effect, start, end, note, excused_by)
+
+    def _compile(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = Engine(self._packs)
+            return self._engine
+
+    def _after_fork(self) -> None:
+        # A thread of the parent may have held a lock of ours or of RE2 when the process was forked.
+        self._lock = threading.Lock()
+        self._engine = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RuleSet, (self._packs, self._note_language)
+
+
+_ALL: weakref.WeakSet[RuleSet] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for rules in list(_ALL):
+        rules._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# ------------------------------------------------------------------------------------------------------------------------ excuses
+
+
+class Cover:
+    """What the matches of one excuse cover. Sorted once, so that each question costs a logarithm."""
+
+    def __init__(self, rule: CompiledRule, matches: list[Match], view: View) -> None:
+        self.rule = rule.rule
+        self.view = view
+        self.units: list[int] = [0]
+        if self.rule.scope == "sentence":
+            self.units = view.sentences(rule.pack.abbreviations)
+        elif self.rule.scope == "clause":
+            self.units = view.clauses(rule.pack)
+        self.by_unit: dict[int, tuple[list[int], list[int], list[Match]]] = {}
+        self.inside: list[tuple[int, int, Match]] = []
+        self.ends: list[int] = []
+        if self.rule.scope == "quotation":
+            self._quotations(matches)
+        else:
+            for match in matches:
+                starts, ends, all_ = self.by_unit.setdefault(self._unit(match.end - 1), ([], [], []))
+                starts.append(match.start)
+                ends.append(match.end)
+                all_.append(match)
+
+    def of(self, raised: Match) -> Match | None:
+        """The match of the excuse that covers a raise, if one does."""
+        if self.rule.scope == "quotation":
+            return self._quotation_around(raised)
+        for unit in {self._unit(raised.start), self._unit(raised.end - 1)}:
+            if unit in self.by_unit:
+                found = self._near(raised, *self.by_unit[unit])
+                if found is not None:
+                    return found
+        return None
+
+    def _unit(self, at: int) -> int:
+        return bisect_right(self.units, at) - 1
+
+    def _near(self, raised: Match, starts: list[int], ends: list[int], matches: list[Match]) -> Match | None:
+        """Matches of one rule do not overlap: starts and ends both rise, so one bisection finds the nearest."""
+        window = self.rule.window
+        if self.rule.scope == "match":
+            i = bisect_right(ends, raised.start)
+            return matches[i] if i < len(matches) and starts[i] < raised.end else None
+        if self.rule.side != "before":
+            # The raise stands after: the last excuse that ends before the raise ends.
+            i = bisect_left(ends, raised.end) - 1
+            if i >= 0 and (window is None or raised.start - ends[i] <= window):
+                return matches[i]
+        if self.rule.side != "after":
+            i = bisect_right(starts, raised.start)
+            if i < len(matches) and (window is None or starts[i] - raised.end <= window):
+                return matches[i]
+        if self.rule.side == "both":
+            i = bisect_right(ends, raised.start)
+            return matches[i] if i < len(matches) and starts[i] < raised.end else None
+        return None
+
+    def _quotations(self, matches: list[Match]) -> None:
+        quotations = self.view.quotations()
+        begins = [q[0] for q in quotations]
+        finishes = sorted((q[1], q[0]) for q in quotations)
+        window = QUOTATION_WINDOW if self.rule.window is None else self.rule.window
+        found: dict[tuple[int, int], Match] = {}
+        for match in matches:
+            if self.rule.side != "before":
+                i = bisect_left(begins, match.end)
+                while i < len(quotations) and begins[i] - match.end <= window and self._same_sentence(match.end, begins[i] - 1):
+                    found.setdefault(quotations[i], match)
+                    i += 1
+            if self.rule.side != "after":
+                i = bisect_right(finishes, (match.start, match.start)) - 1
+                while i >= 0 and match.start - finishes[i][0] <= window and self._same_sentence(finishes[i][0] + 1, match.start):
+                    found.setdefault((finishes[i][1], finishes[i][0]), match)
+                    i -= 1
+        reach = 0
+        for (begin, end), match in sorted(found.items(), key=lambda item: item[0]):
+            # Of nested quotations the widest tells.
+            if end > reach:
+                self.inside.append((begin, end, match))
+                self.ends.append(end)
+                reach = end
+
+    def _same_sentence(self, start: int, end: int) -> bool:
+        return _ENDER.search(self.view.view, start, end) is None
+
+    def _quotation_around(self, raised: Match) -> Match | None:
+        i = bisect_left(self.ends, raised.end)
+        if i < len(self.inside) and self.inside[i][0] <= raised.start:
+            return self.inside[i][2]
+        return None
+
+
+_ENDER = re.compile(f"[{re.escape(ENDERS)}](?=[\\s\"']|$)")
+
+
+# ------------------------------------------------------------------------------------------------------------------------- loading
+
+
+def load_packs(paths: Iterable[Path | str] | None = None, extra: Iterable[Path | str] = (), *, note_language: str = "en") -> RuleSet:
+    """The packs that ship with the package, or those at `paths`, and `extra` ones beside them.
+
+    Examples are not run here: `check_pack` does.
+
+    Args:
+        paths: pack files or directories of pack files in place of the shipped ones.
+        extra: packs of your own beside them.
+        note_language: language of the notes of findings, where a rule has a note in it; English otherwise.
+
+    Raises:
+        PackError: with every fault of every pack.
+    """
+    chosen = [*(_files(paths) if paths is not None else rule_packs()), *_files(extra)]
+    packs: list[Pack] = []
+    sources: list[Source] = []
+    faults: list[Fault] = []
+    for path in chosen:
+        pack, source, found = read_pack(path)
+        faults += found
+        if pack is not None:
+            packs.append(pack)
+            sources.append(source)
+    faults += pattern_faults(packs, sources)
+    if faults:
+        shown = "\n".join(f"{n}. {f}" for n, f in enumerate(faults, 1))
+        raise PackError(
+            f"{len(faults)} faults in rule packs; see them with their examples by: ipu-moderation rules check FILE\n{shown}", tuple(str(f) for f in faults)
+        )
+    return RuleSet(packs, note_language)
+
+
+def _files(paths: Iterable[Path | str]) -> list[Path]:
+    out: list[Path] = []
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+        out += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    return out
+
+
+def pattern_faults(packs: Sequence[Pack], sources: Sequence[Source], among: Iterable[Pack] = ()) -> list[Fault]:
+    """What is wrong with patterns and references: of each pack alone, and between packs.
+
+    Args:
+        packs: the packs to look at, in the order in which they are loaded.
+        sources: their files.
+        among: packs that are known beside them and not looked at.
+    """
+    faults: list[Fault] = []
+    known = {p.name: p for p in (*among, *packs)}
+    names: dict[str, Source] = {}
+    for pack, source in zip(packs, sources, strict=True):
+        if pack.name in names:
+            faults.append(source.fault(("name",), f"a pack called '{pack.name}' is there already ({names[pack.name].file})", "Give yours a name of its own."))
+        names[pack.name] = source
+    rules = {f"{p.name}/{r.id}" for p in known.values() for r in p.rules}
+    for pack, source in zip(packs, sources, strict=True):
+        for i, name in enumerate(pack.uses):
+            if name not in known:
+                faults.append(source.fault(("uses", i), f"uses '{name}', which is not loaded", f"Packs: {', '.join(sorted(known))}."))
+        for i, name in enumerate(pack.off):
+            if name not in rules:
+                faults.append(source.fault(("off", i), f"switches off '{name}', which does not exist", "Write <pack>/<id>; see: ipu-moderation rules list."))
+        vocabulary = Vocabulary.of(pack, [known[u] for u in pack.uses if u in known])
+        seen: dict[str, int] = {}
+        for n, rule in enumerate(pack.rules):
+            where = ("rules", n)
+            if rule.id in seen:
+                message = f"id {rule.id} is there twice, as rules no. {seen[rule.id] + 1} and {n + 1}"
+                faults.append(source.fault((*where, "id"), message, "Give each rule an id of its own."))
+            seen.setdefault(rule.id, n)
+            for field in ("pattern", "unless"):
+                for i, pattern in enumerate(getattr(rule, field)):
+                    try:
+                        parse(pattern, vocabulary)
+                    except PatternError as error:
+                        offset = error.offset + len(pattern) - len(pattern.lstrip())
+                        faults.append(source.fault((*where, field, i), f"rule {rule.id}: {error}", error.hint, offset=offset))
+    return faults
+
