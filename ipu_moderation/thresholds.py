@@ -26,6 +26,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -1301,15 +1302,26 @@ class Martingale:
 
     def update(self, score: float) -> float:
         """Take one more score; the natural logarithm of the capital."""
-        p = self._conformal_p(score)
-        self._log[0] += self._gain + self._slope * math.log(p)
-        self._log[1] += self._gain + self._slope * math.log1p(-p)
-        most = float(self._log.max())
-        log = most + math.log(float(np.exp(self._log - most).sum()))
-        self._highest = max(self._highest, log)
-        if self.alarm_at is None and log >= -math.log(self.level):
-            self.alarm_at = len(self._seen)
-        return log
+        return float(self._bet(np.array([self._conformal_p(score)]))[-1])
+
+    def run(self, scores: Iterable[float]) -> Martingale:
+        """Take many scores, in the order of time."""
+        scores = iter(scores)
+        while p := [self._conformal_p(float(score)) for score in islice(scores, 4096)]:
+            self._bet(np.array(p))
+        return self
+
+    def _bet(self, p: Numbers) -> Numbers:
+        """The logarithm of the capital after each of these p-values, the last ones that were seen."""
+        logs = np.stack((np.log(p), np.log1p(-p)), axis=1)  # (n, 2): bets on high and on low scores
+        capital = self._log + np.cumsum(self._gain + logs[:, :, None] * self._slope, axis=0)  # (n, 2, n_exponents)
+        self._log = capital[-1]
+        most = capital.max(axis=(1, 2))
+        total: Numbers = most + np.log(np.exp(capital - most[:, None, None]).sum(axis=(1, 2)))
+        self._highest = max(self._highest, float(total.max()))
+        if self.alarm_at is None and self._highest >= -math.log(self.level):
+            self.alarm_at = len(self._seen) - len(p) + 1 + int(np.argmax(total >= -math.log(self.level)))
+        return total
 
     def _conformal_p(self, score: float) -> float:
         """The share of all scores so far that are higher; ties, the score itself among them, are broken at random: it is then exactly uniform."""
@@ -1317,12 +1329,6 @@ class Martingale:
         insort(self._seen, score)
         p = (len(self._seen) - 1 - not_above + self._random.random() * (not_above - below + 1)) / len(self._seen)
         return min(max(p, 1e-12), 1 - 1e-12)
-
-    def run(self, scores: Iterable[float]) -> Martingale:
-        """Take many scores, in the order of time."""
-        for score in scores:
-            self.update(float(score))
-        return self
 
     @property
     def changed(self) -> bool:

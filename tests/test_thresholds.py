@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from ipu_moderation import thresholds as th
 from ipu_moderation.errors import InputError
 from ipu_moderation.policy import load_policy
+from ipu_moderation.policy_commands import policy_app
 from ipu_moderation.taxonomy import Category, Tier
 from ipu_moderation.types import Action, Assessment, Finding, Language, Score, Text
 
@@ -665,6 +667,14 @@ def test_conformal_p_values_are_uniform_and_independent():
     assert abs(np.corrcoef(p[1:], p[:-1])[0, 1]) < 0.05
 
 
+def test_one_by_one_is_all_at_once():
+    stream = np.concatenate((np.random.default_rng(0).random(300), np.random.default_rng(1).random(300) / 3))
+    one, all_at_once = th.Martingale(0.001), th.Martingale(0.001).run(stream)
+    logs = [one.update(s) for s in stream]
+    assert one.alarm_at == all_at_once.alarm_at == 1 + next(i for i, log in enumerate(logs) if log >= math.log(1000))
+    assert one.highest == pytest.approx(all_at_once.highest)
+
+
 @pytest.mark.parametrize("shift", [0.15, -0.15])
 def test_a_change_is_seen_soon(shift):
     random = np.random.default_rng(0)
@@ -720,3 +730,108 @@ def test_a_reference_that_is_none(data):
 def test_the_import_is_light():
     code = "import sys, ipu_moderation.thresholds; print([m for m in ('scipy', 'sklearn', 'pyarrow', 'yaml', 'pydantic', 'torch', 'onnxruntime') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+# --- the commands ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def command(*arguments):
+    return CliRunner().invoke(policy_app, [str(a) for a in arguments], terminal_width=200)
+
+
+@pytest.fixture(scope="module")
+def scores_file(tmp_path_factory):
+    data = scored({"de": 5000, "fr": 5000, "is": 160}, categories=(HATE,))
+    rows = zip(data.languages.tolist(), data.scores[:, 0].tolist(), data.labels[:, 0].tolist(), strict=True)
+    return write_jsonl(tmp_path_factory.mktemp("scores") / "scores.jsonl", [{"language": lang, "score_hate": s, "label_hate": y, "text": "secret words"} for lang, s, y in rows])
+
+
+def test_fit_writes_a_policy_that_keeps_its_promise(scores_file, tmp_path):
+    target = tmp_path / "mine.yaml"
+    result = command("fit", scores_file, "-o", target, "--alpha", 0.02, "--alpha-hold", 0.004, "--volume", 50_000, "--prevalence", 0.015, "--at-least", 1)
+    assert result.exit_code == 0, result.output
+    assert "With confidence 95 % all of these promises hold together" in result.stdout
+    assert "at most 2 % of protected posts" in result.stdout
+    assert "none  is, hate, review" in result.stdout
+    assert "labelled protected posts would do" in result.stdout
+    assert "not counted" in result.stderr  # the file does not say what rules found
+    assert "secret" not in result.output + target.read_text() + (tmp_path / "mine.evidence.json").read_text()
+    policy = load_policy(target)
+    data = th.read_scored(scores_file)
+    clean = data.scores[(data.languages == "de") & (data.labels[:, 0] == 0), 0]
+    assert np.mean(clean >= policy.cut("de", HATE).review) <= 0.02
+    assert policy.cut("is", HATE).review is None
+    assert [c.value for c in policy.review_findings] == [c.value for c in load_policy("cautious").review_findings]
+
+
+def test_show_says_what_is_promised_and_whether_it_still_fits(scores_file, tmp_path):
+    target = tmp_path / "mine.yaml"
+    assert command("fit", scores_file, "-o", target, "--rules-of", "none", "--volume", 50_000, "--prevalence", 0.015).exit_code == 0
+    shown = command("show", target, "--trade-off")
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "Promise: With confidence 95 %",
+        "It assumes: The labelled protected posts are exchangeable",
+        "any other",
+        "Rules that send a post to review by themselves: none",
+        "precision",
+    ):
+        assert words in shown.stdout
+    data = th.read_scored(scores_file)
+    order = np.random.default_rng(0).permutation(len(data))
+    alike = write_jsonl(tmp_path / "alike.jsonl", [{"language": str(data.languages[i]), "score_hate": data.scores[i, 0]} for i in order])
+    louder = write_jsonl(tmp_path / "louder.jsonl", [{"language": str(data.languages[i]), "score_hate": min(1, data.scores[i, 0] + 0.2)} for i in order])
+    same = command("show", target, "--stream", alike, "--prevalence", 0.06)
+    assert same.exit_code == 0, same.output
+    assert "changed  " not in same.stdout
+    assert "changed  scores for hate in de" in command("show", target, "--stream", louder).stdout
+    tests = json.loads(command("show", target, "--stream", louder, "--json").stdout)["stream"]
+    assert {t["what"] for t in tests if t["changed"]} == {"scores"}
+
+
+def test_show_a_preset():
+    result = command("show", "review-only")
+    assert result.exit_code == 0, result.output
+    assert "review-only@" in result.stdout
+
+
+def test_fit_by_capacity(scores_file, tmp_path):
+    result = command("fit", scores_file, "-o", tmp_path / "c.yaml", "--capacity", 1500, "--volume", 50_000, "--prevalence", 0.015, "--json", "--rules-of", "none")
+    assert result.exit_code == 0, result.output
+    loads = [f["review"]["load"] for f in json.loads(result.stdout)["fits"] if f["review"]["load"]]
+    assert 0 < sum(load["reviews_per_day_at_most"] for load in loads) <= 1500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        (["--alpha", 0.00001], "no threshold can be promised"),
+        (["--alpha", 0.02, "--capacity", 400], "give one of them"),
+        (["--capacity", 400], "volume"),
+        (["--group", "north"], "NAME=CODE,CODE"),
+        (["--group", "a=de", "--group", "b=de"], "already"),
+        (["--mix", "de"], "CODE=SHARE"),
+        (["--mix", "de=0.9", "--mix", "fr=0.9"], "sum up"),
+        (["--confidence", 1.0], "delta"),
+        (["--rules-of", "nosuch"], "there is no policy"),
+    ],
+)
+def test_fit_stops_with_one_message_and_writes_nothing(scores_file, tmp_path, arguments, about):
+    result = command("fit", scores_file, "-o", tmp_path / "p.yaml", *arguments)
+    assert result.exit_code == 1
+    assert about in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_fit_writes_yaml_only(scores_file, tmp_path):
+    assert "written as .yaml" in command("fit", scores_file, "-o", tmp_path / "p.json").stderr
+
+
+def test_show_needs_evidence_for_a_stream(scores_file, tmp_path):
+    target = tmp_path / "mine.yaml"
+    command("fit", scores_file, "-o", target)
+    (tmp_path / "mine.evidence.json").unlink()
+    assert "not at hand" in command("show", target).stdout
+    result = command("show", target, "--stream", scores_file)
+    assert result.exit_code == 1
+    assert "no evidence at hand" in result.stderr

@@ -129,16 +129,14 @@ def _symmetry_faults(rule: Rule, n: int, source: Source, vocabulary: Vocabulary)
             if word in named:
                 at = pattern.casefold().find(word)
                 message = f"rule {rule.id}: '{word}' is one group of list {named[word]}; a rule is for all of them or for none"
-                yield source.fault(("rules", n, "pattern", i), message, f"Write {{{named[word]}}}, or a list without targets for words of a general sense.", offset=max(0, at))
+                hint = f"Write {{{named[word]}}}, or a list without targets for words of a general sense."
+                yield source.fault(("rules", n, "pattern", i), message, hint, offset=max(0, at))
     if rule.effect == "raise" and rule.should_match:
-        for name in sorted(groups):
-            if any(_refers(p, name, vocabulary.macros) for p in rule.pattern) and not any(f"{{{name}}}" in e for e in rule.should_match):
+        used = {name for p in rule.pattern for name in vocabulary.lists_in(p)}
+        for name in sorted(used & groups.keys()):
+            if not any(f"{{{name}}}" in e for e in rule.should_match):
                 message = f"rule {rule.id}: no example of should_match holds {{{name}}}, so that it would run with each group"
                 yield source.fault(("rules", n, "should_match"), message, f"Put {{{name}}} in place of the group.", key=True)
-
-
-def _refers(pattern: str, name: str, macros: Mapping[str, str], depth: int = 0) -> bool:
-    return any(slot == name or (slot in macros and depth < 8 and _refers(macros[slot], name, macros, depth + 1)) for slot in _SLOT.findall(pattern))
 
 
 def _literals(node: Node) -> Iterator[str]:
@@ -238,12 +236,13 @@ class _Examples:
         self.lists = vocabulary.lists
         self.engine = Engine([*used, pack])
         self.own = self.engine.packs[-1]
-        self.packs = frozenset(id(p) for p in self.engine.packs)
-        self.rules = [r for r in self.engine.rules if r.pack is self.own]
+        self.rules = self.own.rules
+        self.numbers = {rule.id: n for n, rule in enumerate(pack.rules)}
 
     def refused(self) -> Iterator[Fault]:
         """Patterns that RE2 does not take, that match nothing at all, or that no word can rule out."""
-        for n, rule in enumerate(self.rules):
+        for rule in self.rules:
+            n = self.numbers[rule.rule.id]
             for field, matchers in (("pattern", rule.matchers), ("unless", rule.unless)):
                 for i, matcher in enumerate(matchers):
                     message = self._refusal(rule, matcher, needs_words=rule.rule.effect == "raise" and field == "pattern")
@@ -265,7 +264,8 @@ class _Examples:
 
     def faults(self) -> Iterator[Fault]:
         """What fails, one fault an example."""
-        for n, rule in enumerate(self.rules):
+        for rule in self.rules:
+            n = self.numbers[rule.rule.id]
             for kind in _KINDS[rule.rule.effect]:
                 for i, example in enumerate(getattr(rule.rule, kind)):
                     message = self._run(rule, kind, example)
@@ -304,7 +304,7 @@ class _Examples:
     def _matches(self, rule: CompiledRule, example: _Example) -> tuple[str, str] | None:
         found = self._spans(rule, example.text)
         if sorted(found) == sorted(example.marks):
-            if any(candidate is rule for candidate, _ in self.engine.raises.candidates(normalise(example.text).match_view)):
+            if any(candidate is rule for candidate, _ in self.own.index("raise").candidates(View(normalise(example.text)))):
                 return None
             return "the rule is not among the candidates of its own example", "This is a fault of the engine; please report it."
         if not found:
@@ -322,7 +322,7 @@ class _Examples:
         """Raises that this excuse may cover, those marked when some are, and the match that covers each."""
         cover = Cover(rule, rule.find(view, rule.matchers), view)
         out = []
-        for raised, matches in self.engine.matches(self.engine.raises, view, self.packs):
+        for raised, matches in self.engine.matches("raise", view, self.engine.packs):
             if raised.rule.category in rule.rule.covers:
                 for m in matches:
                     a, b = view.text.span(m.start, m.end)

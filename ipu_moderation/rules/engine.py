@@ -15,7 +15,7 @@ import weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -113,10 +113,16 @@ class View:
         self.view = text.match_view
         self.data = self.view.encode("utf-8", "replace")
         self.ascii = self.view.isascii()
+        self.words = frozenset(words_in(self.view if self.ascii else self.view.translate(BARE)))
         self._sentences: dict[frozenset[str], list[int]] = {}
         self._clauses: dict[int, list[int]] = {}
         self._quotations: list[tuple[int, int]] | None = None
         self._marked: dict[frozenset[str], tuple[bytes, list[int]]] = {}
+
+    @cached_property
+    def grams(self) -> set[str]:
+        """Letters and pairs of letters."""
+        return {*self.view, *map("".join, pairwise(self.view))}
 
     def position(self, at: int, known_byte: int = 0, known: int = 0) -> int:
         """The character of a byte, counted on from a byte whose character is known."""
@@ -361,9 +367,9 @@ class CompiledRule:
 
 
 class CompiledPack:
-    """A pack with its vocabulary, ready to make matchers."""
+    """A pack with its vocabulary. Its patterns are read when the first text comes that it is tried on."""
 
-    def __init__(self, pack: Pack, used: Sequence[Pack] = ()) -> None:
+    def __init__(self, pack: Pack, used: Sequence[Pack] = (), off: frozenset[str] = frozenset()) -> None:
         self.pack = pack
         self.vocabulary = Vocabulary.of(pack, used)
         self.writer = Writer(self.vocabulary)
@@ -372,6 +378,28 @@ class CompiledPack:
         self.not_names = frozenset(n.casefold() for n in pack.not_names)
         words = "|".join(re.escape(w.casefold()) for w in pack.clause_breaks)
         self.clause_breaks = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if pack.words == "spaced" else words) if words else None
+        self.infos = tuple(info for info in map(self._info, pack.rules) if info.id not in off)
+        self._lock = threading.Lock()
+        self._built: tuple[tuple[CompiledRule, ...], dict[Effect, Index]] | None = None
+
+    @property
+    def rules(self) -> tuple[CompiledRule, ...]:
+        """The rules that are switched on, in the order of the file."""
+        return self._build()[0]
+
+    def index(self, effect: Effect) -> Index:
+        """The index of its raises or of its excuses."""
+        return self._build()[1][effect]
+
+    def _build(self) -> tuple[tuple[CompiledRule, ...], dict[Effect, Index]]:
+        if self._built is None:
+            with self._lock:
+                if self._built is None:
+                    known = {r.id: r for r in self.pack.rules}
+                    rules = tuple(CompiledRule(info, known[info.id.partition("/")[2]], self, n) for n, info in enumerate(self.infos))
+                    raises, excuses = ([r for r in rules if r.rule.effect == effect] for effect in ("raise", "excuse"))
+                    self._built = rules, {"raise": Index(raises), "excuse": Index(excuses)}
+        return self._built
 
     def matcher(self, pattern: str) -> Matcher:
         """The matcher of a pattern.
@@ -382,34 +410,33 @@ class CompiledPack:
         node = parse(pattern, self.vocabulary)
         return Matcher(self.writer.write(node), self.requirements.of(node))
 
-    def info(self, rule: Rule) -> RuleInfo:
-        """What is known of a rule of this pack."""
+    def _info(self, rule: Rule) -> RuleInfo:
         raises = rule.effect == "raise"
-        named = [chosen for name, chosen in self.vocabulary.lists.items() if any(f"{{{name}}}" in p for p in rule.pattern)]
-        targets = frozenset(e.target for chosen in named for e in chosen.entries if e.target is not None)
+        named = {name for pattern in rule.pattern for name in self.vocabulary.lists_in(pattern)}
         return RuleInfo(
-            f"{self.pack.name}/{rule.id}",
-            self.pack.name,
-            self.pack.language,
-            rule.effect,
-            rule.category if raises else None,
-            () if raises else rule.covers,
-            rule.about,
-            rule.note,
-            targets,
+            id=f"{self.pack.name}/{rule.id}",
+            pack=self.pack.name,
+            language=self.pack.language,
+            effect=rule.effect,
+            category=rule.category if raises else None,
+            covers=() if raises else rule.covers,
+            about=rule.about,
+            note=rule.note,
+            targets=frozenset(e.target for name in named for e in self.vocabulary.lists[name].entries if e.target is not None),
         )
 
 
-# ----------------------------------------------------------------------------------------------------------------------- all rules
+#: The number of a clause, and the words that must be there beside the one it was found by.
+_Entry = tuple[int, tuple[str, ...]]
 
 
 class Index:
-    """From the words of a text to the patterns that may match it."""
+    """From the words of a text to the patterns of one pack that may match it."""
 
-    def __init__(self, rules: Sequence[CompiledRule]) -> None:
-        self.words: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
-        self.stems: dict[int, dict[str, list[tuple[int, tuple[str, ...]]]]] = {}
-        self.grams: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+    def __init__(self, rules: Iterable[CompiledRule]) -> None:
+        self.words: dict[str, list[_Entry]] = {}
+        self.stems: dict[int, dict[str, list[_Entry]]] = {}
+        self.grams: dict[str, list[_Entry]] = {}
         self.by_clause: dict[int, list[tuple[CompiledRule, Matcher, tuple[int, ...]]]] = {}
         self.always: list[tuple[CompiledRule, Matcher]] = []
         numbers: dict[Clause, int] = {}
@@ -420,7 +447,6 @@ class Index:
                     continue
                 needed = tuple(self._number(clause, numbers) for clause in matcher.needs)
                 self.by_clause.setdefault(needed[0], []).append((rule, matcher, needed[1:]))
-        self.lengths = sorted(self.stems)
 
     def _number(self, clause: Clause, numbers: dict[Clause, int]) -> int:
         if clause not in numbers:
@@ -430,24 +456,18 @@ class Index:
                 table.setdefault(key.text, []).append((numbers[clause], key.others))
         return numbers[clause]
 
-    def candidates(self, view: str) -> Iterator[tuple[CompiledRule, Matcher]]:
+    def candidates(self, view: View) -> Iterator[tuple[CompiledRule, Matcher]]:
         """Rules and patterns all of whose clauses have a word in the text."""
-        found: list[tuple[int, tuple[str, ...]]] = []
-        if not view.isascii():
-            if self.grams:
-                letters = set(view)
-                letters.update(map("".join, pairwise(view)))
-                for key in letters & self.grams.keys():
-                    found += self.grams[key]
-            view = view.translate(BARE)
-        words = set(words_in(view))
-        table = self.words
-        for word in words & table.keys():
-            found += table[word]
-        for length in self.lengths:
-            stems = self.stems[length]
+        found: list[_Entry] = []
+        words = view.words
+        for word in words & self.words.keys():
+            found += self.words[word]
+        for length, stems in self.stems.items():
             for stem in {w[:length] for w in words} & stems.keys():
                 found += stems[stem]
+        if self.grams:
+            for gram in view.grams & self.grams.keys():
+                found += self.grams[gram]
         hits = {number for number, others in found if not others or words.issuperset(others)}
         for number in hits & self.by_clause.keys():
             for rule, matcher, rest in self.by_clause[number]:
@@ -456,28 +476,22 @@ class Index:
         yield from self.always
 
 
+# ----------------------------------------------------------------------------------------------------------------------- all packs
+
+
 class Engine:
-    """Everything compiled; never changed once made, apart from RE2 programs that appear when first needed."""
+    """Packs together; never changed once made, apart from what each pack makes when first needed."""
 
     def __init__(self, packs: Sequence[Pack]) -> None:
         by_name = {p.name: p for p in packs}
-        off = {rule for p in packs for rule in p.off}
-        self.packs = [CompiledPack(p, [by_name[u] for u in p.uses if u in by_name]) for p in packs]
-        rules: list[CompiledRule] = []
-        for pack in self.packs:
-            for rule in pack.pack.rules:
-                info = pack.info(rule)
-                if info.id not in off:
-                    rules.append(CompiledRule(info, rule, pack, len(rules)))
-        self.rules = rules
-        self.raises = Index([r for r in rules if r.rule.effect == "raise"])
-        self.excuses = Index([r for r in rules if r.rule.effect == "excuse"])
+        off = frozenset(rule for p in packs for rule in p.off)
+        self.packs = [CompiledPack(p, [by_name[u] for u in p.uses if u in by_name], off) for p in packs]
         self.plausible = lru_cache(maxsize=1024)(self._plausible)
         scripts = sorted({s for p in packs for s in p.script})
         self.scripts = {s: compile_re2(f"[{SCRIPTS[s]}a-z]" if s == "Latin" else f"[{SCRIPTS[s]}]") for s in scripts}
 
-    def _plausible(self, code: str, candidates: tuple[str, ...], unsure: bool, scripts: frozenset[str]) -> frozenset[int]:
-        """Identities of the packs to try: those of the languages named and of what they derive from; of every script present when unsure."""
+    def _plausible(self, code: str, candidates: tuple[str, ...], unsure: bool, scripts: frozenset[str]) -> tuple[CompiledPack, ...]:
+        """The packs to try: those of the languages named and of what they derive from; of every script present when unsure."""
         wanted = {"und"}
         for c in (code, *candidates):
             parts = c.split("-")
@@ -485,9 +499,9 @@ class Engine:
         if "Latin" in scripts:
             # English is mixed into posts of every language, and its rules need too much English to be met by chance.
             wanted.add("en")
-        return frozenset(id(p) for p in self.packs if p.pack.language in wanted or (unsure and scripts.intersection(p.pack.script)))
+        return tuple(p for p in self.packs if p.pack.language in wanted or (unsure and scripts.intersection(p.pack.script)))
 
-    def packs_for(self, language: Language, view: View) -> frozenset[int]:
+    def packs_for(self, language: Language, view: View) -> tuple[CompiledPack, ...]:
         """The packs to try for a text."""
         unsure = language.code == "und" or language.confidence < UNSURE
         if unsure:
@@ -496,14 +510,18 @@ class Engine:
             scripts = frozenset(("Latin",)) if _LATIN_LETTER.search(view.view) else frozenset()
         return self.plausible(language.code, language.candidates, unsure, scripts)
 
-    def matches(self, index: Index, view: View, packs: frozenset[int]) -> list[tuple[CompiledRule, list[Match]]]:
+    def matches(self, effect: Effect, view: View, packs: Iterable[CompiledPack]) -> list[tuple[CompiledRule, list[Match]]]:
         """Rules of these packs that match, in the order of the packs."""
-        chosen: dict[int, tuple[CompiledRule, list[Matcher]]] = {}
-        for rule, matcher in index.candidates(view.view):
-            if id(rule.pack) in packs:
+        out: list[tuple[CompiledRule, list[Match]]] = []
+        for pack in packs:
+            chosen: dict[int, tuple[CompiledRule, list[Matcher]]] = {}
+            for rule, matcher in pack.index(effect).candidates(view):
                 chosen.setdefault(rule.order, (rule, []))[1].append(matcher)
-        found = ((rule, rule.find(view, matchers)) for _, (rule, matchers) in sorted(chosen.items()))
-        return [(rule, matches) for rule, matches in found if matches]
+            for _, (rule, matchers) in sorted(chosen.items()):
+                matches = rule.find(view, matchers)
+                if matches:
+                    out.append((rule, matches))
+        return out
 
 
 _LATIN_LETTER = re.compile("[a-z]")
@@ -535,26 +553,26 @@ class RuleSet:
         engine = self._engine or self._compile()
         view = View(text)
         packs = engine.packs_for(language, view)
-        raises = engine.matches(engine.raises, view, packs)
+        raises = engine.matches("raise", view, packs)
         if not raises and not every_excuse:
             return ()
-        excuses = engine.matches(engine.excuses, view, packs)
+        excuses = engine.matches("excuse", view, packs)
         covers = [(rule, Cover(rule, matches, view)) for rule, matches in excuses]
         out: list[Finding] = []
-        used: dict[tuple[int, Match], Category] = {}
+        used: dict[tuple[str, Match], Category] = {}
         for rule, matches in raises:
             category = rule.rule.category or Category.HATE
             for match in matches:
                 excused_by = None
                 for excuse, cover in covers:
                     if category in excuse.rule.covers and (by := cover.of(match)) is not None:
-                        used.setdefault((excuse.order, by), category)
+                        used.setdefault((excuse.info.id, by), category)
                         excused_by = excused_by or excuse.info.id
                 out.append(self._finding(rule, category, match, text, excused_by))
         for rule, matches in excuses:
             for match in matches:
-                if every_excuse or (rule.order, match) in used:
-                    out.append(self._finding(rule, used.get((rule.order, match), rule.rule.covers[0]), match, text, None))
+                if every_excuse or (rule.info.id, match) in used:
+                    out.append(self._finding(rule, used.get((rule.info.id, match), rule.rule.covers[0]), match, text, None))
         return tuple(sorted(out, key=lambda f: (f.start, f.end, f.effect, f.rule)))
 
     @property
@@ -571,7 +589,7 @@ class RuleSet:
     def rules(self) -> tuple[RuleInfo, ...]:
         """Every rule that is switched on, in the order of the packs."""
         engine = self._engine or self._compile()
-        return tuple(r.info for r in engine.rules)
+        return tuple(info for pack in engine.packs for info in pack.infos)
 
     def _finding(self, rule: CompiledRule, category: Category, match: Match, text: Text, excused_by: str | None) -> Finding:
         start, end = text.span(match.start, match.end)
@@ -679,7 +697,7 @@ class Cover:
                     i += 1
             if self.rule.side != "after":
                 i = bisect_right(finishes, (match.start, match.start)) - 1
-                while i >= 0 and match.start - finishes[i][0] <= window and self._same_sentence(finishes[i][0] + 1, match.start):
+                while i >= 0 and match.start - finishes[i][0] <= window and self._goes_on(finishes[i][0], match.start):
                     found.setdefault((finishes[i][1], finishes[i][0]), match)
                     i -= 1
         reach = 0
@@ -689,6 +707,14 @@ class Cover:
                 self.inside.append((begin, end, match))
                 self.ends.append(end)
                 reach = end
+
+    def _goes_on(self, end: int, start: int) -> bool:
+        """Whether the sentence of a quotation goes on after its closing mark: not when it ended inside and a capital letter begins anew."""
+        view, text = self.view.view, self.view.text
+        following = end + 2
+        if view[end - 1 : end] == "." and following < len(view) and text.raw[text.starts[following]].isupper():
+            return False
+        return self._same_sentence(end + 1, start)
 
     def _same_sentence(self, start: int, end: int) -> bool:
         return _ENDER.search(self.view.view, start, end) is None

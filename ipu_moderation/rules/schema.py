@@ -441,6 +441,9 @@ class Choice:
 Node = Literal_ | Space | Gap | ListRef | Mark | Raw | Repeat | Sequence_ | Choice
 
 
+_SLOT = re.compile(r"\{([^{}]*)\}")
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """What the patterns of a pack may refer to, and how it writes words."""
@@ -465,6 +468,16 @@ class Vocabulary:
             lists.update(p.lists)
             macros.update(p.macros)
         return cls(pack.letters, pack.words == "spaced", pack.accents == "optional", lists, macros)
+
+    def lists_in(self, pattern: str, depth: int = 0) -> set[str]:
+        """The lists that a pattern refers to, by itself or by macros."""
+        out: set[str] = set()
+        for name in _SLOT.findall(pattern):
+            if name in self.macros and depth < 8:
+                out |= self.lists_in(self.macros[name], depth + 1)
+            elif name in self.lists:
+                out.add(name)
+        return out
 
 
 class _Reader:
@@ -1032,6 +1045,7 @@ _COMMON = frozenset(
 )
 
 
+@lru_cache(maxsize=1 << 14)
 def _frequency(clause: Clause) -> float:
     """A rough guess at how many texts hold one of the keys; only the order matters."""
     out = 0.0
