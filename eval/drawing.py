@@ -17,9 +17,9 @@ SHARES = frozenset(
 )
 SHORT = {
     "prevalence": "labelled yes", "precision": "precision", "recall": "recall", "fpr": "false-positive rate", "accuracy": "accuracy", "f1": "F1", "macro_f1": "macro-F1",
-    "precision_at_1pc": "precision at 1 %", "load_at_1pc": "load at 1 %", "precision_at_2pc": "precision at 2 %", "load_at_2pc": "load at 2 %", "auc": "AUROC",
-    "average_precision": "average precision", "recall_at_fpr_1pc": "recall at FPR 1 %", "recall_at_fpr_5pc": "recall at FPR 5 %", "ece": "calibration error",
-    "error_at_80pc": "error at 80 % coverage", "subgroup_auc": "subgroup AUC", "bpsn_auc": "BPSN AUC", "bnsp_auc": "BNSP AUC",
+    "precision_at_1pc": "precision at 1\u00a0%", "load_at_1pc": "load at 1\u00a0%", "precision_at_2pc": "precision at 2\u00a0%", "load_at_2pc": "load at 2\u00a0%", "auc": "AUROC",
+    "average_precision": "average precision", "recall_at_fpr_1pc": "recall at FPR\u00a01\u00a0%", "recall_at_fpr_5pc": "recall at FPR\u00a05\u00a0%", "ece": "calibration error",
+    "error_at_80pc": "error at 80\u00a0% coverage", "subgroup_auc": "subgroup AUC", "bpsn_auc": "BPSN AUC", "bnsp_auc": "BNSP AUC",
 }  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def plot_scores(category: str, scores: Mapping[str, list[float]]) -> Plot:
 def plot_forest(title: str, figures: list[tuple[str, Mapping[str, Any]]], label: str) -> Plot:
     """Values with intervals, one line a part."""
     known = sorted((f for f in figures if f[1].get("value") is not None), key=lambda f: f[1]["value"])
-    figure, axes = _figure(6.2, 0.9 + 0.24 * len(known))
+    figure, axes = _figure(4.8, 0.9 + 0.22 * len(known))
     for i, (_, f) in enumerate(known):
         if f.get("low") is not None:
             axes.plot([f["low"], f["high"]], [i, i], color=ACCENT, linewidth=1.6)
@@ -152,13 +152,15 @@ def plot_forest(title: str, figures: list[tuple[str, Mapping[str, Any]]], label:
     return Plot(_svg(figure, title, desc), desc)
 
 
-def plot_lines(title: str, lines: Mapping[str, list[tuple[float, float | None]]], xlabel: str, ylabel: str) -> Plot:
-    figure, axes = _figure(6.2, 4.2)
+def plot_lines(title: str, lines: Mapping[str, list[tuple[float, float | None]]], xlabel: str, ylabel: str, *, worst_is_high: bool) -> Plot:
+    figure, axes = _figure(4.8, 4.4)
     for (name, points), color, marker in zip(lines.items(), LINES, MARKERS, strict=False):
         axes.plot([x for x, _ in points], [float("nan") if y is None else y for _, y in points], color=color, marker=marker, markersize=4, linewidth=1.5, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.02, 1.02))
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     ends = [(name, points[-1][1]) for name, points in lines.items() if points and points[-1][1] is not None]
-    worst = min(ends, key=lambda e: e[1] or 0.0) if ends else None
-    desc = f"{title}." + (f" Lowest at the greatest strength: {worst[0]}, {100 * (worst[1] or 0):.0f} %." if worst else "")
+    desc = f"{title}."
+    if ends:
+        name, value = (max if worst_is_high else min)(ends, key=lambda e: e[1] or 0.0)
+        desc += f" At the greatest strength the {'highest' if worst_is_high else 'lowest'}: {name}, {100 * (value or 0):.0f} %."
     return Plot(_svg(figure, title, desc), desc)

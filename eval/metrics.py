@@ -482,7 +482,7 @@ def paired(
         return {name: unknown("no rows") for name in PAIRED}
     counts = draw(y * 4 + yes_a * 2 + yes_b, y, 8, rng, resamples, cluster)
     exact = np.bincount(y * 4 + yes_a * 2 + yes_b, minlength=8)[None].astype(float)
-    few = "few rows of a class" if min(y.sum(), n - y.sum()) < FEW else None
+    few = "few rows of a class" if 0 < min(y.sum(), n - y.sum()) < FEW or n < FEW else None
     out = {}
     for name in (p for p in PAIRED if p != "auc"):
         value, values = _difference(exact, name)[0], _difference(counts, name)

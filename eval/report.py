@@ -191,7 +191,7 @@ def _how_to_read() -> Section:
         "reading",
         "How to read this",
         [
-            f"Every figure stands above its {CONFIDENCE:.0%} interval: what the figure could be on other posts of the same kind. "
+            f"Every figure stands above its {100 * CONFIDENCE:.0f} % interval: what the figure could be on other posts of the same kind. "
             "Two figures whose intervals overlap widely are not known to differ.",
             "A dash is an unknown figure: the data cannot give it. It is not a zero.",
             "In an open stream one or two posts in a hundred are hateful. Test data holds many more, which flatters precision: "
@@ -232,9 +232,9 @@ def _functionality(r: Mapping[str, Any]) -> Section:
 
 
 def _protected(r: Mapping[str, Any]) -> Section:
-    shares = ("over_flagged", "sent", "held")
+    shares = ("over_flagged", "sent", "held") if any(f["sent"].get("value") is not None for f in r["protected"].values()) else ("over_flagged",)
     rows = [Row(_words(name), [whole(f["over_flagged"]["n"]), *(cell(f[k], "recall") for k in shares)]) for name, f in r["protected"].items()]
-    head = ["kind", "rows", "over-flagged", f"sent to a reviewer ({r['cohort']['policy']})", "held"]
+    head = ["kind", "rows", "over-flagged", f"sent to a reviewer ({r['cohort']['policy']})", "held"][: 2 + len(shares)]
     intro = ["Expression that is to be left alone. Over-flagged: some category is answered yes that the label says no to. Low is good."]
     return Section("protected", "Protected expression", intro, [Table("Over-flagging by kind of protected expression", head, rows, _few(rows))])
 
@@ -256,6 +256,8 @@ def _groups(g: Mapping[str, Any]) -> Section:
 
 def _review(r: Mapping[str, Any]) -> Section:
     v, rows = r["review"], []
+    if v["all"]["sent"].get("value") is None:
+        return Section("review", "Review load", ["The model gives scores and no policy is behind it, so what it would send to reviewers is unknown. See the load at 1 % and 2 % above."])
     for key, name in (("all", "all posts of this data"), ("labelled_yes", f"labelled {v['category']}"), ("labelled_no", f"not labelled {v['category']}")):
         rows.append(Row(name, [whole(v[key]["sent"]["n"]), cell(v[key]["sent"], "recall"), cell(v[key]["held"], "recall")]))
     loads = [(k, p) for k, p in (("load_at_1pc", "1 %"), ("load_at_2pc", "2 %")) if v[k]["value"] is not None]
@@ -264,7 +266,7 @@ def _review(r: Mapping[str, Any]) -> Section:
         f"What policy {r['cohort']['policy']} does with these posts. A machine allows, sends to a reviewer, or holds for a reviewer; a person decides every restriction. "
         f"Posts not labelled {v['category']} may be sent for another reason, such as threats."
     ]
-    return Section("review", "Review load", intro, [Table("Sent to a reviewer", ["posts", "rows", "sent to a reviewer", "of these held"], rows)], facts=facts)
+    return Section("review", "Review load", intro, [Table("Sent to a reviewer", ["posts", "rows", "sent to a reviewer", "held"], rows)], facts=facts)
 
 
 def _cohort(r: Mapping[str, Any]) -> Section:
@@ -347,27 +349,26 @@ def _better(figure: Mapping[str, Any], name: str) -> str:
     return "good" if (low > 0) != (name == "fpr") else "bad"
 
 
+_RATES = {"recall": "recall on posts labelled yes", "fpr": "false-positive rate on posts labelled no"}
+
+
 def _stress(r: Mapping[str, Any]) -> list[Section]:
     rows = r["cohort"]["rows"]
-    sections = []
-    for key, title, about in (
-        ("disguise", "Disguised spelling", "Letters are changed one by one with the probability named, where the disguise can be applied to them; the others stay."),
-        ("surroundings", "Length, mixed languages, emoji, cutting", "The post stays whole, and something harmless is put beside it; or its end is cut off."),
-    ):
-        section = Section(key, title, [about])
-        for name, unit in dict.fromkeys((k if key == "surroundings" else "", v["unit"]) for k, v in r[key].items()):
-            some = {k: v for k, v in r[key].items() if key == "disguise" or k == name}
-            strengths = [p["strength"] for p in next(iter(some.values()))["points"]]
-            for rate, what in (("recall", "Recall on posts labelled yes"), ("fpr", "False-positive rate on posts labelled no")):
-                extra = ["can be applied to"] if key == "disguise" else []
-                head = ["change", *extra, *(f"{s:.0%}" if unit.startswith("share") else f"{s:g}" for s in strengths)]
-                body = [Row(k, [*([Cell(number(v["reach"], "recall"))] if extra else []), *(cell(p[rate], "recall") for p in v["points"])]) for k, v in some.items()]
-                section.tables.append(Table(f"{what}, by {unit}", head, body))
-            if key == "disguise":
-                for rate, what in (("recall", "Recall"), ("fpr", "False-positive rate")):
-                    lines = {k: [(100 * p["strength"], p[rate]["value"]) for p in v["points"]] for k, v in some.items()}
-                    section.plots.append(Plots([plot_lines(f"{what} against disguise", lines, "per cent of letters changed", what.lower())], wide=True))
-        sections.append(section)
+    section = Section("disguise", "Disguised spelling", ["Letters are changed one by one with the probability named, where the disguise can be applied to them; the others stay."])
+    strengths = [p["strength"] for p in next(iter(r["disguise"].values()))["points"]]
+    head, plots = ["change", "can be applied to", *(f"{s:.0%}".replace("%", "\u00a0%") for s in strengths)], []
+    for rate, what in _RATES.items():
+        body = [Row(k, [Cell(number(v["reach"], "recall")), *(cell(p[rate], "recall") for p in v["points"])]) for k, v in r["disguise"].items()]
+        section.tables.append(Table(f"{what[0].upper()}{what[1:]}, by share of letters changed", head, body))
+        lines = {k: [(100 * p["strength"], p[rate]["value"]) for p in v["points"]] for k, v in r["disguise"].items()}
+        plots.append(plot_lines(f"{what[0].upper()}{what[1:]}, against disguise", lines, "per cent of letters changed", SHORT[rate], worst_is_high=rate == "fpr"))
+    section.plots = [Plots(plots)]
+    sections = [section]
+    section = Section("surroundings", "Length, mixed languages, emoji, cutting", ["The post stays whole, and something harmless is put beside it; or its end is cut off."])
+    for name, v in r["surroundings"].items():
+        head = [v["unit"], *(f"{p['strength']:.0%}".replace("%", "\u00a0%") if v["unit"].startswith("share") else f"{p['strength']:g}" for p in v["points"])]
+        section.tables.append(Table(name[0].upper() + name[1:], head, [Row(what, [cell(p[rate], "recall") for p in v["points"]]) for rate, what in _RATES.items()]))
+    sections.append(section)
     if r["symmetry"]:
         intro = ["Sentences differ only in the side, gender or faith named. Spread: highest minus lowest score over the names. The last column says who scores above the others."]
         section = Section("symmetry", "Same sentence, somebody else", intro)
@@ -437,11 +438,15 @@ def _print(table: Table) -> None:
 
     out = Rich(title=table.caption, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, name in enumerate(table.head):
-        out.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        out.add_column(name, justify="left" if i == 0 else "right", overflow="fold", header_style="bold")
     for row in table.rows:
-        out.add_row(row.name, *(c.value + ("†" if c.mark else "") + (f"\n{c.ci}" if c.ci else "") for c in row.cells))
+        out.add_row(row.name, *(c.value + ("†" if c.mark else "") + (f"\n{_narrow(c.ci)}" if c.ci else "") for c in row.cells))
     Console().print(out)
     print()
+
+
+def _narrow(ci: str) -> str:
+    return ci.replace(" to ", "–").replace(" %", "")
 
 
 def summary(results: Mapping[str, Any]) -> None:
@@ -455,10 +460,18 @@ def summary(results: Mapping[str, Any]) -> None:
 
 
 def comparison_summary(results: Mapping[str, Any]) -> None:
-    """Models side by side on the terminal."""
-    for section in _comparison(results, None):
-        for table in section.tables[:1]:
-            _print(table)
+    """Models side by side on the terminal, and each against the first."""
+    category, rows = results["differences"][0]["category"], []
+    for name, m in results["models"].items():
+        speed, peak = (Cell("-" if m["run"][k] is None else f"{m['run'][k]:,.0f}") for k in ("posts_per_second", "peak_mb"))
+        rows.append(Row(name, [*(cell(m["overall"][category][c], c) for c in ("macro_f1", "auc", "recall", "fpr")), speed, peak]))
+    _print(Table(f"{category}", ["model", "macro-F1", "AUROC", "recall", "FPR", "posts/s", "MB"], rows))
+    rows = []
+    for pair in results["differences"]:
+        found = pair["overall"][category]
+        p = Cell("-" if found["mcnemar"]["p"] is None else f"{found['mcnemar']['p']:.3g}")
+        rows.append(Row(pair["b"], [*(cell(found["difference"][c], c, sign=True) for c in ("macro_f1", "auc", "recall", "fpr")), p]))
+    _print(Table(f"difference to {results['differences'][0]['a']}", ["model", "macro-F1", "AUROC", "recall", "FPR", "McNemar p"], rows))
 
 
 def stress_summary(results: Mapping[str, Any]) -> None:

@@ -336,7 +336,7 @@ def warnings_of(survey: Survey, measurement: Measurement, run: Run, *, given_lan
     frame = measurement.frame
     for category in survey.counts:
         if category not in measurement.categories:
-            out.append(f"{category}: the model gives no score for it; nothing is measured.")
+            out.append(f"{run.model} gives no score for {category}; nothing is measured there.")
     if run.one_score and len(measurement.categories) > 1:
         out.append(f"{run.model} gives one number only; it stands for every category.")
     if run.faults:

@@ -5,27 +5,34 @@ A row that cannot be read (bad UTF-8, missing or wrong value, broken JSON) is ca
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import json
 import os
+import signal
 import sys
+import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from ipu_moderation.errors import InputError
 from ipu_moderation.moderator import Moderator
 from ipu_moderation.policy import Policy
+from ipu_moderation.types import Assessment, Language
 
 CHUNK = 512
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt")
+LONGEST_CELL = 16 * 2**20
+"""Characters of a CSV cell: a quotation mark that is never closed must not take the whole file into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,45 +60,42 @@ class Columns:
 # --- reading ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def read(path: Path | str, columns: Columns | None = None, *, start: int = 0) -> Iterator[Row]:
+def read(path: Path | str, columns: Columns | None = None, *, strict: bool = False) -> Iterator[Row]:
     """Rows of a .csv, .tsv, .jsonl, .parquet or .txt file, their .gz, or `-` (standard input: JSONL when the first line begins with `{`, else a post a line).
 
     Args:
         path: the file.
         columns: which columns hold text, id and language.
-        start: rows to pass over.
+        strict: stop at the first row that cannot be read.
 
     Raises:
-        InputError: when the file is missing, of an unknown format, or lacks a column (the message names those it has).
+        InputError: when the file is missing, of an unknown format, or lacks a column (the message names those it has); with `strict`, for a row that cannot be read.
     """
-    columns = columns or Columns()
-    return islice(_rows(str(path), columns), start, None)
+    for row in _rows(str(path), columns or Columns()):
+        if strict and row.error is not None:
+            raise InputError(f"{row.error} (stopped here because of --strict)")
+        yield row
 
 
 def _rows(name: str, columns: Columns) -> Iterator[Row]:
     if name == "-":
-        lines = iter(sys.stdin.buffer)
+        lines = _without_mark(sys.stdin.buffer)
         first = next(lines, b"")
         every = (line for part in ([first] if first else [], lines) for line in part)
         yield from _jsonl("standard input", every, columns) if first.lstrip().startswith(b"{") else _plain("standard input", every)
         return
     path = Path(name)
     kind = _format(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     if kind == ".parquet":
         yield from _parquet(path, columns)
         return
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-        try:
-            if kind in (".csv", ".tsv"):
-                yield from _csv(str(path), stream, columns, "\t" if kind == ".tsv" else ",")
-            elif kind == ".txt":
-                yield from _plain(str(path), stream)
-            else:
-                yield from _jsonl(str(path), stream, columns)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise InputError(f"{path}: the compressed file ends early or is damaged: {error}") from error
+    with _opened(path) as stream:
+        if kind in (".csv", ".tsv"):
+            yield from _csv(name, stream, columns, "\t" if kind == ".tsv" else ",")
+        elif kind == ".txt":
+            yield from _plain(name, _without_mark(stream))
+        else:
+            yield from _jsonl(name, _without_mark(stream), columns)
 
 
 def _format(path: Path) -> str:
@@ -101,112 +105,219 @@ def _format(path: Path) -> str:
     return kind.lower()
 
 
-def _decode(line: bytes) -> tuple[str, bool]:
-    """Text, and whether it was valid UTF-8."""
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
-        return line.decode("utf-8"), True
+        stream = cast("IO[bytes]", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))  # noqa: SIM115 - closed below, apart from the errors of opening
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    with stream:
+        try:
+            yield stream
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"{path}: the compressed file ends early or is damaged: {error}") from error
+
+
+def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines without the byte-order mark that some programs write at the start of a file."""
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix(codecs.BOM_UTF8)
+
+
+def _decode(line: bytes) -> str | None:
+    """None when it is no UTF-8."""
+    try:
+        return line.decode("utf-8")
     except UnicodeDecodeError:
-        return line.decode("utf-8", "surrogateescape"), False
+        return None
 
 
-def _valid(text: str) -> bool:
-    """False when bytes were carried through that are no UTF-8."""
-    return not any("\udc80" <= c <= "\udcff" for c in text) if not text.isascii() else True
+def _not_utf8(name: str, number: int) -> Row:
+    return Row(str(number), number, error=f"{name}, row {number}: not valid UTF-8. Convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8")
 
 
-def _need(name: str, wanted: Iterable[str | None], existing: list[str]) -> None:
-    for column in wanted:
+def _need(name: str, columns: Columns, existing: list[str]) -> None:
+    for column in (columns.text, columns.id, columns.language):
         if column is not None and column not in existing:
-            raise InputError(f"{name}: there is no column '{column}'. The columns are: {', '.join(existing) or 'none'}. Name the right one with --text-column, --id-column or --language-column.")
+            # In a file without a header the first post would stand here: no more of it than a column name needs.
+            names = [c if len(c) <= 40 else c[:40] + "…" for c in existing[:50]]
+            raise InputError(
+                f"{name}: there is no column '{column}'. The columns are: {', '.join(names) or 'none'}{', …' if len(existing) > 50 else ''}. "
+                "Name the right one with --text-column, --id-column or --language-column."
+            )
 
 
 def _row(name: str, number: int, values: dict[str, Any], columns: Columns) -> Row:
-    identity = values.get(columns.id or "id")
-    row_id = str(number) if identity is None or identity == "" else str(identity)
-    text = values.get(columns.text)
-    language = values.get(columns.language) if columns.language else None
+    def unread(why: str) -> Row:
+        return Row(row_id, number, error=f"{name}, row {number}: {why}")
+
+    row_id, identity, text = str(number), values.get(columns.id or "id"), values.get(columns.text)
+    if isinstance(text, bytes) or isinstance(identity, bytes):
+        return unread("not valid UTF-8")
+    if isinstance(identity, dict | list):
+        return unread(f"the id is {type(identity).__name__}, not a string or number")
+    if identity is not None and identity != "":
+        row_id = str(identity)
     if text is None:
-        return Row(row_id, number, error=f"{name}, row {number}: no text")
+        return unread("no text")
     if not isinstance(text, str):
-        return Row(row_id, number, error=f"{name}, row {number}: the text is {type(text).__name__}, not a string")
-    if not _valid(text):
-        return Row(row_id if _valid(row_id) else str(number), number, error=f"{name}, row {number}: not valid UTF-8. Convert the file, for example with: iconv -f WINDOWS-1252 -t UTF-8")
-    return Row(row_id, number, text, str(language) if language else None)
+        return unread(f"the text is {type(text).__name__}, not a string")
+    stated = values.get(columns.language) if columns.language else None
+    try:
+        language = None if stated is None or stated == "" else Language.stated(stated).code
+    except InputError as error:
+        return unread(str(error))
+    return Row(row_id, number, text, language)
+
+
+class _Lines:
+    """Lines that can be given back: after a quotation mark that is never closed, reading goes on with the next line instead of losing the rest of the file."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self._again, self._taken = iter(lines), deque[str](), list[str]()
+        self.number = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._taken.append(line)
+        self.number += 1
+        return line
+
+    def begin_record(self) -> None:
+        self._taken.clear()
+
+    def give_back(self) -> None:
+        """All lines of the record but its first."""
+        rest = self._taken[1:]
+        self._again.extendleft(reversed(rest))
+        self.number -= len(rest)
 
 
 def _csv(name: str, stream: IO[bytes], columns: Columns, delimiter: str) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader((line.replace("\0", "\ufffd") for line in lines), delimiter=delimiter)
-    header = next(reader, None)
-    if header is None:
-        raise InputError(f"{name}: the file is empty; a header with the column names is expected")
-    _need(name, (columns.text, columns.id, columns.language), header)
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    lines = _Lines(line.replace("\0", "\ufffd") for line in text)  # before Python 3.11 the reader refuses NUL
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        header = next(reader)
+    except StopIteration:
+        raise InputError(f"{name}: the file is empty; a header with the column names is expected") from None
+    except csv.Error as error:
+        raise InputError(f"{name}: the header is not valid CSV: {error}") from error
+    if not all(map(_is_utf8, header)):
+        raise InputError(f"{name}: the header is not valid UTF-8. Convert the file, for example with: iconv -f UTF-16 -t UTF-8")
+    _need(name, columns, header)
     number = 0
     while True:
         number += 1
+        lines.begin_record()
+        first = lines.number + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(str(number), number, error=f"{name}, row {number}: not valid CSV: {error}")
+            yield Row(str(number), number, error=f"{name}, row {number} (line {first}): not valid CSV: {error}. Is there a quotation mark that is not doubled or not closed?")
+            lines.give_back()
             continue
         if not cells:
             number -= 1
-            continue
-        if len(cells) != len(header):
-            yield Row(str(number), number, error=f"{name}, row {number}: {len(cells)} cells, the header has {len(header)}. Is a quotation mark missing?")
-            continue
-        yield _row(name, number, dict(zip(header, cells, strict=True)), columns)
+        elif len(cells) != len(header):
+            yield Row(str(number), number, error=f"{name}, row {number} (line {first}): {len(cells)} cells, the header has {len(header)}. Is a quotation mark missing?")
+        elif not all(map(_is_utf8, cells)):
+            yield _not_utf8(name, number)
+        else:
+            yield _row(name, number, dict(zip(header, cells, strict=True)), columns)
 
 
-def _jsonl(name: str, lines: Iterable[bytes], columns: Columns) -> Iterator[Row]:
+def _is_utf8(cell: str) -> bool:
+    """False when bytes that are no UTF-8 were carried through as surrogates."""
+    return cell.isascii() or not any("\udc80" <= c <= "\udcff" for c in cell)
+
+
+def read_objects(path: Path | str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Row number, and the JSON object of the row, or in words why there is none; of a .jsonl file, its .gz, or `-` for standard input.
+
+    Raises:
+        InputError: when the file is missing or of another format.
+    """
+    if str(path) == "-":
+        yield from _objects("standard input", _without_mark(sys.stdin.buffer))
+        return
+    path = Path(path)
+    if _format(path) not in (".jsonl", ".ndjson"):
+        raise InputError(f"{path}: a .jsonl file is expected, as it is made by: ipu-moderation assess INPUT -o FILE.jsonl")
+    with _opened(path) as stream:
+        yield from _objects(str(path), _without_mark(stream))
+
+
+def _objects(name: str, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any] | str]]:
     number = 0
     for line in lines:
         if not line.strip():
             continue
         number += 1
-        text, valid = _decode(line)
-        if not valid:
-            yield Row(str(number), number, error=f"{name}, row {number}: not valid UTF-8")
+        text = _decode(line)
+        if text is None:
+            yield number, str(_not_utf8(name, number).error)
             continue
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            yield Row(str(number), number, error=f"{name}, row {number}: broken JSON{where}")
+            yield number, f"{name}, row {number}: broken JSON{where}"
             continue
-        if not isinstance(values, dict):
-            yield Row(str(number), number, error=f"{name}, row {number}: a JSON object is expected, this is {type(values).__name__}")
+        yield number, values if isinstance(values, dict) else f"{name}, row {number}: a JSON object is expected, this is {type(values).__name__}"
+
+
+def _jsonl(name: str, lines: Iterable[bytes], columns: Columns) -> Iterator[Row]:
+    checked = False
+    for number, values in _objects(name, lines):
+        if isinstance(values, str):
+            yield Row(str(number), number, error=values)
             continue
-        if number == 1:
-            _need(name, (columns.text, columns.id, columns.language), list(values))
+        if not checked:  # of the first row that can be read: later ones may lack what is optional
+            _need(name, columns, list(values))
+            checked = True
         yield _row(name, number, values, columns)
 
 
 def _plain(name: str, lines: Iterable[bytes]) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
-        text, valid = _decode(line.rstrip(b"\r\n"))
-        yield Row(str(number), number, text) if valid else Row(str(number), number, error=f"{name}, row {number}: not valid UTF-8")
+        text = _decode(line.rstrip(b"\r\n"))
+        yield _not_utf8(name, number) if text is None else Row(str(number), number, text)
 
 
 def _parquet(path: Path, columns: Columns) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    def values_of(column: Any) -> list[Any]:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if any(is_kind(column.type) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)):
+            # Not decoded by pyarrow, which gives up on a whole batch where one cell is no UTF-8. Such a cell stays bytes.
+            cells: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
+            return [cell if cell is None or (text := _decode(cell)) is None else text for cell in cells]
+        return list(column.to_pylist())
+
+    number = 0
     try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        _need(str(path), (columns.text, columns.id, columns.language), names)
-        wanted = [c for c in dict.fromkeys((columns.text, columns.id or "id", columns.language)) if c in names]
-        number = 0
-        for batch in file.iter_batches(batch_size=2048, columns=wanted):
-            for values in batch.to_pylist():
-                number += 1
-                yield _row(str(path), number, values, columns)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a readable Parquet file") from error
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _need(str(path), columns, names)
+            wanted = [c for c in names if c in (columns.text, columns.id or "id", columns.language)]
+            for batch in file.iter_batches(batch_size=2048, columns=wanted):
+                for cells in zip(*(values_of(batch.column(c)) for c in wanted), strict=True):
+                    number += 1
+                    yield _row(str(path), number, dict(zip(wanted, cells, strict=True)), columns)
+    except (pa.ArrowException, OSError) as error:
+        after = f" after row {number}" if number else ""
+        why = error.strerror if isinstance(error, OSError) and error.strerror else f"not a readable Parquet file{after}"
+        raise InputError(f"{path}: {why}") from error
 
 
 # --- assessing -------------------------------------------------------------------------------------------------------------------------------
@@ -214,19 +325,28 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Row]:
 
 def assess_rows(rows: Iterable[Row], moderator: Moderator, policy: Policy | None, *, show_text: bool = False, workers: int = 1) -> Iterator[dict[str, Any]]:
     """Output rows in order: assessment and decision, or `error`. With `workers` > 1, in that many processes."""
-    chunks = iter(lambda it=iter(rows): list(islice(it, CHUNK)), [])  # type: ignore[misc]
     if workers <= 1:
-        for chunk in chunks:
+        for chunk in _chunks(rows):
             yield from _assess_chunk(chunk, moderator, policy, show_text)
         return
     with ProcessPoolExecutor(workers, mp_context=_spawn(), initializer=_start_worker, initargs=(moderator, policy, show_text)) as pool:
-        waiting: list[Future[list[dict[str, Any]]]] = []
-        for chunk in chunks:
-            waiting.append(pool.submit(_in_worker, chunk))
-            if len(waiting) > 2 * workers:
-                yield from waiting.pop(0).result()
-        for future in waiting:
-            yield from future.result()
+        waiting: deque[Future[list[dict[str, Any]]]] = deque()
+        try:
+            for chunk in _chunks(rows):
+                waiting.append(pool.submit(_in_worker, chunk))
+                if len(waiting) > 2 * workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    rows = iter(rows)
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
 
 
 def _assess_chunk(chunk: list[Row], moderator: Moderator, policy: Policy | None, show_text: bool) -> list[dict[str, Any]]:
@@ -246,6 +366,7 @@ _worker: tuple[Moderator, Policy | None, bool] | None = None
 
 def _start_worker(moderator: Moderator, policy: Policy | None, show_text: bool) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends the workers
     _worker = (moderator, policy, show_text)
 
 
@@ -261,11 +382,32 @@ def _spawn() -> Any:
     return multiprocessing.get_context("spawn")
 
 
+def decide_rows(path: Path | str, policy: Policy, *, show_text: bool = False) -> Iterator[dict[str, Any]]:
+    """Saved assessments with the decision of another policy, in order; rows that are none carry `error`.
+
+    Raises:
+        InputError: see `read_objects`.
+    """
+    for number, values in read_objects(path):
+        if isinstance(values, str):
+            yield {"id": str(number), "error": values}
+            continue
+        row = {"id": str(number), **values}
+        if not show_text:
+            row.pop("text", None)
+        if "error" not in row:
+            try:
+                row["decision"] = policy.decide(Assessment.from_dict(row)).to_dict()
+            except ValueError:
+                row = {"id": row["id"], "error": f"{path}, row {number}: not an assessment; make one with: ipu-moderation assess INPUT -o FILE.jsonl"}
+        yield row
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------------------------------
 
 FLAT = (
-    "id", "language", "language_confidence", "support", "hate", "abuse", "violence", "incitement", "target", "tier", "truncated", "findings", "action", "priority", "category",
-    "reasons", "policy", "error",
+    "id", "language", "language_confidence", "support", "hate", "abuse", "violence", "incitement", "target", "tier", "truncated", "findings", "faults", "action", "priority",
+    "category", "reasons", "policy", "versions", "error",
 )  # fmt: skip
 
 
@@ -278,7 +420,8 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
     return {
         **dict.fromkeys(FLAT),
         "id": row["id"], "language": row["language"]["code"], "language_confidence": row["language"]["confidence"], "support": row["support"], **scores, "target": group,
-        "tier": row["tier"], "truncated": row["truncated"], "findings": json.dumps(row["findings"], ensure_ascii=False), "action": decision.get("action"),
+        "tier": row["tier"], "truncated": row["truncated"], "findings": json.dumps(row["findings"], ensure_ascii=False),
+        "faults": "; ".join(row["faults"]), "versions": json.dumps(row["versions"], ensure_ascii=False), "action": decision.get("action"),
         "priority": decision.get("priority"), "category": decision.get("category"), "reasons": " ".join(decision.get("reasons", ())), "policy": decision.get("policy"),
         **({"text": row["text"]} if "text" in row else {}),
     }  # fmt: skip
@@ -297,18 +440,23 @@ def write(path: Path | str, *, show_text: bool = False) -> Iterator[Writer]:
     The file appears under its name only when everything was written: until then it is `.NAME.part` beside it, which an interruption removes.
 
     Raises:
-        InputError: when the ending says no known format or the directory is missing.
+        InputError: when the ending says no known format, or the file cannot be made.
     """
     if str(path) == "-":
         yield lambda row: print(json.dumps(row, ensure_ascii=True))
+        sys.stdout.flush()  # here, where a reader that has gone is still noticed in order
         return
     target = Path(path)
     kind = _format(target)
     if kind == ".txt":
         raise InputError(f"{target}: results are written as .jsonl, .csv, .tsv or .parquet")
-    if not target.parent.is_dir():
-        raise InputError(f"{target.parent}: no such directory")
+    if target.is_dir():
+        raise InputError(f"{target}: this is a directory; name a file in it")
     part = target.with_name(f".{target.name}.part")
+    try:
+        part.touch()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from error
     try:
         if kind == ".parquet":
             with _ParquetWriter(part, show_text) as writer:
@@ -326,11 +474,12 @@ def _text_writer(stream: Any, kind: str, show_text: bool) -> Writer:
         return lambda row: print(json.dumps(row, ensure_ascii=True), file=stream)
     table = csv.DictWriter(stream, [*FLAT, "text"] if show_text else FLAT, delimiter="\t" if kind == ".tsv" else ",")
     table.writeheader()
+    return lambda row: table.writerow(_encodable(flat(row)))
 
-    def one(row: dict[str, Any]) -> None:
-        table.writerow({k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in flat(row).items()})
 
-    return one
+def _encodable(record: dict[str, Any]) -> dict[str, Any]:
+    """Lone surrogates cannot be written as UTF-8: `?` stands in their place."""
+    return {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in record.items()}
 
 
 class _ParquetWriter(AbstractContextManager["_ParquetWriter"]):
@@ -341,11 +490,11 @@ class _ParquetWriter(AbstractContextManager["_ParquetWriter"]):
         number, text = pa.float64(), pa.string()
         types = {"language_confidence": number, "hate": number, "abuse": number, "violence": number, "incitement": number, "priority": number, "truncated": pa.bool_()}
         self._schema = pa.schema([(name, types.get(name, text)) for name in ((*FLAT, "text") if show_text else FLAT)])
-        self._file, self._rows, self._table = pq.ParquetWriter(path, self._schema, compression="zstd"), [], pa.Table
+        self._file, self._table = pq.ParquetWriter(path, self._schema, compression="zstd"), pa.Table
         self._rows: list[dict[str, Any]] = []
 
     def __call__(self, row: dict[str, Any]) -> None:
-        self._rows.append({k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in flat(row).items()})
+        self._rows.append(_encodable(flat(row)))
         if len(self._rows) >= 4096:
             self._flush()
 
@@ -360,9 +509,19 @@ class _ParquetWriter(AbstractContextManager["_ParquetWriter"]):
         self._file.close()
 
 
-def run(source: Path | str, target: Path | str, moderator: Moderator, policy: Policy | None, *, columns: Columns | None = None, show_text: bool = False, workers: int = 1,
-        strict: bool = False, seen: Callable[[dict[str, Any]], None] | None = None) -> int:  # fmt: skip
-    """Assess a file into a file; returns how many rows had errors.
+def run(
+    source: Path | str,
+    target: Path | str,
+    moderator: Moderator,
+    policy: Policy | None,
+    *,
+    columns: Columns | None = None,
+    show_text: bool = False,
+    workers: int = 1,
+    strict: bool = False,
+    seen: Callable[[dict[str, Any]], None] | None = None,
+) -> int:
+    """Assess a file into a file; returns how many rows have an error or a fault.
 
     Args:
         source: see `read`.
@@ -376,20 +535,20 @@ def run(source: Path | str, target: Path | str, moderator: Moderator, policy: Po
         seen: called with each output row, for progress.
 
     Raises:
-        InputError: see `read` and `write`; with `strict`, for a row that cannot be read.
+        InputError: see `read` and `write`; and when a file would be written over itself.
     """
-    errors = 0
-    with write(target, show_text=show_text) if target is not None else nullcontext() as writer:
-        for row in assess_rows(_strict(read(source, columns)) if strict else read(source, columns), moderator, policy, show_text=show_text, workers=workers):
-            errors += "error" in row
+    if "-" not in (str(source), str(target)) and Path(source).resolve() == Path(target).resolve():
+        raise InputError(f"{target}: the results would take the place of what they are made from; name another file with -o")
+    wanting = 0
+    with write(target, show_text=show_text) as writer:
+        for row in assess_rows(read(source, columns, strict=strict), moderator, policy, show_text=show_text, workers=workers):
+            wanting += incomplete(row)
             writer(row)
             if seen is not None:
                 seen(row)
-    return errors
+    return wanting
 
 
-def _strict(rows: Iterable[Row]) -> Iterator[Row]:
-    for row in rows:
-        if row.error is not None:
-            raise InputError(f"{row.error} (stopped here because of --strict; nothing was written)")
-        yield row
+def incomplete(row: dict[str, Any]) -> bool:
+    """True for an output row with an error, or with a fault on the way."""
+    return "error" in row or bool(row["faults"])

@@ -1,14 +1,18 @@
-"""The command line: ipu-moderation assess | decide | rules | version.
+"""The command line: ipu-moderation assess | decide | rules | policy | version.
 
-Exit codes: 0 all went well; 1 stopped, nothing was written; 2 wrong usage; 3 done, but some rows could not be read (they carry `error`).
+Exit codes: 0 all went well; 1 stopped, no file was written; 2 wrong usage; 3 done, but some rows could not be read or not be assessed in full (they carry `error` or `faults`).
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,18 +22,32 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ipu_moderation.errors import InputError, ModerationError, PackError
+from ipu_moderation.errors import ModerationError
+from ipu_moderation.policy_commands import policy_app
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Find hate speech, incitement and defamation risk in many languages, and leave everything else alone. The machine never removes: it allows, sends to review, or holds for review.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,  # they would show the texts of users
+    help=(
+        "Find hate speech, incitement and defamation risk in many languages, and leave everything else alone. "
+        "The machine never removes: it allows, sends to review, or holds for review."
+    ),
+)
 rules_app = typer.Typer(no_args_is_help=True, help="Rule packs: check and list.")
 app.add_typer(rules_app, name="rules")
+app.add_typer(policy_app, name="policy")
 _out, _err = Console(), Console(stderr=True)
 
 _STYLE = {"allow": "green", "review": "yellow", "hold": "bold red"}
+_PAGE = 200
+"""Posts of a table on a terminal; the next table follows."""
 
 Input = Annotated[str, typer.Argument(help="A .csv, .tsv, .jsonl, .parquet or .txt file (a post a line), a .gz of one, or - for standard input.", metavar="INPUT")]
 PolicyName = Annotated[str, typer.Option("--policy", help="A preset (cautious, balanced, review-only) or the path of a policy file.")]
 Output = Annotated[str | None, typer.Option("-o", "--output", help="A .jsonl, .csv, .tsv or .parquet file. Without it: a table on a terminal, JSONL in a pipe.")]
+ShowText = Annotated[bool, typer.Option("--show-text", help="Write the texts beside the results. They may be private, and may hurt.")]
 
 
 @app.command()
@@ -42,70 +60,67 @@ def assess(
     output: Output = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes. One uses all cores for the classifier already; more help when rules and files weigh.")] = 1,
     model: Annotated[Path | None, typer.Option(help="A model directory of your own; the one in the package without it.")] = None,
-    show_text: Annotated[bool, typer.Option("--show-text", help="Write the texts beside the results. They may be private, and may hurt.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read, and write nothing.")] = False,
+    show_text: ShowText = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read, and write no file.")] = False,
 ) -> None:
     """Assess every post of a file, and say what the policy makes of it."""
     from ipu_moderation import batch
-    from ipu_moderation.classifiers.compact import CompactClassifier
+    from ipu_moderation.classifiers.compact import CompactClassifier, cores
     from ipu_moderation.moderator import Moderator
     from ipu_moderation.policy import load_policy
 
+    counts: Counter[str] = Counter()
     with _errors():
         chosen = load_policy(policy)
-        moderator = Moderator(CompactClassifier(model)) if model else Moderator.default()
+        moderator = Moderator(CompactClassifier(model, threads=max(1, cores() // workers)))
         columns = batch.Columns(text_column, id_column, language_column)
         if output is None and sys.stdout.isatty():
-            rows = list(batch.assess_rows(batch._strict(batch.read(source, columns)) if strict else batch.read(source, columns), moderator, chosen, show_text=show_text, workers=workers))
-            _out.print(_table(rows, show_text))
-            errors = _summary(rows)
+            rows = batch.assess_rows(batch.read(source, columns, strict=strict), moderator, chosen, show_text=show_text, workers=workers)
+            incomplete = 0
+            while page := list(islice(rows, _PAGE)):
+                _out.print(_table(page, show_text))
+                counts.update(map(_outcome, page))
+                counts["unmeasured"] += sum("error" not in row and row["support"] == "unmeasured" for row in page)
+                incomplete += sum(map(batch.incomplete, page))
+            _summarise(counts)
         else:
-            counts: dict[str, int] = {}
             with _progress(source) as step:
 
                 def seen(row: dict[str, Any]) -> None:
-                    name = "error" if "error" in row else row["decision"]["action"]
-                    counts[name] = counts.get(name, 0) + 1
-                    if name == "error":
+                    counts[_outcome(row)] += 1
+                    if "error" in row:
                         _err.print(f"[red]row not read[/red]  {escape(row['error'])}", highlight=False, soft_wrap=True)
+                    elif row["faults"]:
+                        counts["not assessed in full"] += 1
                     step()
 
-                errors = batch.run(source, output or "-", moderator, chosen, columns=columns, show_text=show_text, workers=workers, strict=strict, seen=seen)
+                incomplete = batch.run(source, output or "-", moderator, chosen, columns=columns, show_text=show_text, workers=workers, strict=strict, seen=seen)
             if output:
-                _err.print(f"{output}: " + ", ".join(f"{counts[k]:,} {k}" for k in ("allow", "review", "hold", "error") if k in counts) if counts else f"{output}: no rows", highlight=False)
-    if errors:
+                known = ("allow", "review", "hold", "error", "not assessed in full")
+                _err.print(f"{escape(output)}: {', '.join(f'{counts[k]:,} {k}' for k in known if counts[k]) or 'no rows'}", highlight=False, soft_wrap=True)
+    if incomplete:
         raise typer.Exit(3)
 
 
 @app.command()
 def decide(
-    source: Annotated[Path, typer.Argument(help="Assessments as `assess -o FILE.jsonl` wrote them.", metavar="ASSESSMENTS")],
+    source: Annotated[str, typer.Argument(help="Assessments as `assess -o FILE.jsonl` wrote them, or - for standard input.", metavar="ASSESSMENTS")],
     policy: PolicyName = "cautious",
     output: Output = None,
+    show_text: ShowText = False,
 ) -> None:
     """Decide anew over saved assessments, with another policy: no text and no model is needed."""
     from ipu_moderation import batch
     from ipu_moderation.policy import load_policy
-    from ipu_moderation.types import Assessment
 
-    errors = 0
-    with _errors(), batch.write(output or "-") as writer:
+    incomplete = 0
+    with _errors():
         chosen = load_policy(policy)
-        try:
-            lines = source.open(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{source}: {error.strerror}") from error
-        with lines:
-            for number, line in enumerate(filter(str.strip, lines), 1):
-                try:
-                    row = json.loads(line)
-                    if "error" not in row:
-                        row["decision"] = chosen.decide(Assessment.from_dict(row)).to_dict()
-                except (ValueError, KeyError, TypeError) as error:
-                    row = {"id": str(number), "error": f"{source}, row {number}: not an assessment ({type(error).__name__}); make one with: ipu-moderation assess INPUT -o FILE.jsonl"}
-                errors += "error" in row
+        with batch.write(output or "-", show_text=show_text) as writer:
+            for row in batch.decide_rows(source, chosen, show_text=show_text):
+                incomplete += batch.incomplete(row)
                 writer(row)
-    if errors:
+    if incomplete:
         raise typer.Exit(3)
 
 
@@ -156,19 +171,15 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Errors of ours as one line on standard error, exit code 1; anything else is a fault of ours and shows its trace."""
+    """Errors of ours on standard error and exit code 1, without a trace; anything else is a fault of ours and shows its trace."""
     try:
         yield
-    except PackError as error:
-        _err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        for i, fault in enumerate(error.faults, 1):
-            _err.print(f"{i:3d}. {escape(str(fault))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
     except ModerationError as error:
         _err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except BrokenPipeError:
-        sys.stderr.close()
+        # Who reads has gone (`| head`): nothing to say, and nothing more to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
 
 
@@ -177,17 +188,22 @@ def _progress(source: str) -> Iterator[Any]:
     if not _err.is_terminal:
         yield lambda: None
         return
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("posts"), TimeElapsedColumn(), console=_err, transient=True) as bar:
-        task = bar.add_task(Path(source).name, total=_count(source))
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("posts"), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True) as bar:
+        task = bar.add_task(escape(Path(source).name), total=_count(source))
         yield lambda: bar.advance(task)
 
 
 def _count(source: str) -> int | None:
     """Rows of a file where that is known without reading it whole."""
     if source.endswith(".parquet"):
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return int(pq.read_metadata(source).num_rows)
+        try:
+            return int(pq.read_metadata(source).num_rows)
+        except (OSError, pa.ArrowException):  # told in order when it is read
+            return None
     return None
 
 
@@ -211,18 +227,25 @@ def _table(rows: list[dict[str, Any]], show_text: bool) -> Table:
     return table
 
 
-def _summary(rows: list[dict[str, Any]]) -> int:
-    errors = sum("error" in row for row in rows)
-    actions = [row["decision"]["action"] for row in rows if "error" not in row]
-    parts = [f"{actions.count(a)} {a}" for a in ("allow", "review", "hold")] + ([f"{errors} not read"] if errors else [])
-    _out.print(f"\n{len(rows)} posts: {', '.join(parts)}. A person decides every restriction; a hold lapses by itself.", highlight=False)
-    if any("error" not in row and row["support"] == "unmeasured" for row in rows):
+def _outcome(row: dict[str, Any]) -> str:
+    return "error" if "error" in row else str(row["decision"]["action"])
+
+
+def _summarise(counts: Counter[str]) -> None:
+    actions = ("allow", "review", "hold")
+    parts = [f"{counts[a]:,} {a}" for a in actions] + ([f"{counts['error']:,} not read"] if counts["error"] else [])
+    posts = sum(counts[k] for k in (*actions, "error"))
+    _out.print(f"\n{posts:,} posts: {', '.join(parts)}. A person decides every restriction; a hold lapses by itself.", highlight=False)
+    if counts["unmeasured"]:
         _out.print("* quality in this language is not measured in every category: such posts are never held on a category that was not measured.", style="dim", highlight=False)
-    return errors
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point. A request to end unwinds like Ctrl-C, so that no half-written file stays behind."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored, and that stays
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
     app()
 
 

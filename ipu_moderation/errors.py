@@ -30,7 +30,11 @@ class PackError(ModerationError):
 
 
 class PolicyError(ModerationError):
-    """A policy has faults, or asks for what no policy may do."""
+    """A policy has faults, or asks for what no policy may do; `faults` lists them all."""
+
+    def __init__(self, message: str, faults: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
 
 
 class ModelError(ModerationError):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ipu_moderation.classifiers import Classifier, Scores
-from ipu_moderation.errors import InputError, ModerationError
+from ipu_moderation.classifiers import Classifier
+from ipu_moderation.errors import InputError, ModelError, ModerationError
 from ipu_moderation.language import identify
 from ipu_moderation.normalise import VERSION as NORMALISER
 from ipu_moderation.normalise import normalise
@@ -21,6 +21,12 @@ from ipu_moderation.types import Assessment, Context, Decision, Finding, Languag
 
 CHUNK = 256
 """Texts that `assess_many` reads ahead: they are sorted by length for the classifier and given back in order."""
+DIGITS = 4
+"""Decimals of a score, so that what is written is what was decided on, and the last bits of a matrix product decide nothing."""
+
+Value = TypeVar("Value")
+_Post = tuple[str, Context | None, Language | None]
+_Scored = tuple[dict[Category, Score], dict[TargetGroup, TargetScore], bool]
 
 
 class Moderator:
@@ -66,63 +72,128 @@ class Moderator:
 
         Args:
             text: any str; lone surrogates and NULs included.
-            context: accepted so that callers pass one value around; evidence does not depend on it.
-            language: BCP 47 code when the caller knows it; identified when None.
+            context: what you know beyond the text. Evidence does not depend on it: it travels along in `assessment.context`, where `decide` finds it.
+            language: BCP 47 code when you know it; identified when None.
 
         Raises:
-            InputError: when `text` is no str.
+            InputError: when `text` is no str or `language` no code.
         """
-        return self._assess_chunk([text], [language])[0]
+        return next(self._assess(iter([text]), None if context is None else iter([context]), iter([language])))
 
-    def assess_many(self, texts: Iterable[str], contexts: Iterable[Context] | None = None, *, languages: Iterable[str | None] | None = None) -> Iterator[Assessment]:
+    def assess_many(
+        self, texts: Iterable[str], contexts: Iterable[Context | None] | None = None, *, languages: Iterable[str | None] | None = None
+    ) -> Iterator[Assessment]:
         """As `assess`, for many: in order, lazily, in memory that does not grow with their number.
 
+        Args:
+            texts: read ahead by at most `CHUNK`.
+            contexts: one for each text, or None.
+            languages: one for each text, or None.
+
         Raises:
-            InputError: when a text is no str; `assess_many` stops there.
+            InputError: when something is not what it should be, or ended before the texts did. What came before is still given.
         """
-        texts, codes = iter(texts), iter(languages) if languages is not None else None
-        while chunk := list(islice(texts, CHUNK)):
-            given = [None] * len(chunk) if codes is None else list(islice(codes, len(chunk)))
-            if len(given) != len(chunk):
-                raise InputError(f"languages ended after {len(given)} of {len(chunk)} texts: give one for each text, or None")
-            yield from self._assess_chunk(chunk, given)
+        if isinstance(texts, str):
+            raise InputError("texts is one str, not several: use `assess`, or give a list")
+        return self._assess(iter(texts), None if contexts is None else iter(contexts), None if languages is None else iter(languages))
 
     def decide(self, assessment: Assessment, policy: str | Path | Policy = "cautious", context: Context | None = None) -> Decision:
         """What a policy makes of an assessment.
 
+        Args:
+            assessment: by `assess`, or read back by `Assessment.from_dict`.
+            policy: a preset by name, a file by path (read once), or a policy.
+            context: in place of the one that the assessment carries.
+
         Raises:
             PolicyError: when the policy is unknown or has faults.
         """
-        return (policy if isinstance(policy, Policy) else _policy(str(policy))).decide(assessment, context)
+        return (policy if isinstance(policy, Policy) else _policy(policy)).decide(assessment, context)
 
-    def _assess_chunk(self, texts: list[str], given: list[str | None]) -> list[Assessment]:
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"text {i + 1} of {len(texts)} is {type(text).__name__}, not str")
-        views = [normalise(text) for text in texts]
-        languages = [identify(view) if code is None else Language(code, 1.0) for view, code in zip(views, given, strict=True)]
+    def _assess(self, texts: Iterator[str], contexts: Iterator[Context | None] | None, languages: Iterator[str | None] | None) -> Iterator[Assessment]:
+        posts = _posts(texts, contexts, languages)
+        stopped: Exception | None = None
+        while stopped is None:
+            chunk: list[_Post] = []
+            try:
+                for post in islice(posts, CHUNK):
+                    chunk.append(post)
+            except Exception as error:  # from here or from the caller's own iterators
+                stopped = error
+            if not chunk and stopped is None:
+                return
+            yield from self._assess_chunk(chunk)
+        raise stopped
+
+    def _assess_chunk(self, chunk: list[_Post]) -> Iterator[Assessment]:
+        views = [normalise(text) for text, _, _ in chunk]
+        languages = [given or identify(view) for view, (_, _, given) in zip(views, chunk, strict=True)]
+        scored = self._score(views, languages) if chunk else []
+        for view, language, row, (_, context, _) in zip(views, languages, scored, chunk, strict=True):
+            yield self._assessment(view, language, row, context)
+
+    def _score(self, views: list[Text], languages: list[Language]) -> list[_Scored | str]:
+        """For each text its scores, or in words why there are none."""
         try:
-            scores, fault = self.classifier.score(views, languages), None
-        except ModerationError as error:
-            scores, fault = None, f"classifier: {error}"
-        except Exception as error:  # a fault of a library must not lose the findings; its message may hold text
-            scores, fault = None, f"classifier: {type(error).__name__}"
-        return [self._assessment(view, language, scores, i, fault) for i, (view, language) in enumerate(zip(views, languages, strict=True))]
+            scores = self.classifier.score(views, languages)
+            if scores.categories.shape != (len(views), len(SCORED)) or scores.targets.shape != (len(views), len(TargetGroup)) or len(scores.truncated) != len(views):
+                raise ModelError("the scores have another shape than the texts and categories")
+            columns = zip(views, languages, scores.categories.tolist(), scores.targets.tolist(), scores.truncated.tolist(), strict=True)
+            return [self._scored(language, categories, targets, truncated) for _, language, categories, targets, truncated in columns]
+        except Exception as error:
+            if len(views) > 1:  # the fault of one text must not be that of its neighbours
+                return [row for view, language in zip(views, languages, strict=True) for row in self._score([view], [language])]
+            # A message of ours holds no text; that of a library may.
+            return [f"classifier: {error}" if isinstance(error, ModerationError) else f"classifier: {type(error).__name__}"]
 
-    def _assessment(self, text: Text, language: Language, scores: Scores | None, row: int, fault: str | None) -> Assessment:
-        findings = self.rules.find(text, language)
+    def _scored(self, language: Language, categories: list[float], targets: list[float], truncated: bool) -> _Scored | str:
+        if not all(0 <= value <= 1 for value in (*categories, *targets)):  # NaN is neither
+            return "classifier: a score outside [0, 1]"
         values: dict[Category, Score] = {}
-        targets: dict[TargetGroup, TargetScore] = {}
-        if scores is not None:
-            for category, value in zip(SCORED, scores.categories[row].tolist(), strict=True):
-                values[category] = Score(category, value, "measured" if self.classifier.measured(language.code, category.value) else "unmeasured")
-            for group, value in zip(TargetGroup, scores.targets[row].tolist(), strict=True):
-                targets[group] = TargetScore(group, value)
-        truncated = bool(scores is not None and scores.truncated[row])
-        return Assessment(text, language, values, targets, findings, _tier(values, findings), self.versions, truncated, (fault,) if fault else ())
+        for category, value in zip(SCORED, categories, strict=True):
+            values[category] = Score(category, round(value, DIGITS), "measured" if self.classifier.measured(language.code, category.value) else "unmeasured")
+        return values, {group: TargetScore(group, round(value, DIGITS)) for group, value in zip(TargetGroup, targets, strict=True)}, bool(truncated)
+
+    def _assessment(self, text: Text, language: Language, scored: _Scored | str, context: Context | None) -> Assessment:
+        values, targets, truncated = ({}, {}, False) if isinstance(scored, str) else scored
+        faults = [scored] if isinstance(scored, str) else []
+        findings: tuple[Finding, ...] = ()
+        try:
+            findings = self.rules.find(text, language)
+        except Exception as error:  # one text must not stop a file; the message may hold text
+            faults.append(f"rules: {type(error).__name__}")
+        return Assessment(text, language, values, targets, findings, _tier(values, findings), dict(self.versions), truncated, tuple(faults), context)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Moderator, (self.classifier, self.rules)
+
+
+def _posts(texts: Iterator[str], contexts: Iterator[Context | None] | None, languages: Iterator[str | None] | None) -> Iterator[_Post]:
+    """Texts and what the caller says of each, checked."""
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise InputError(f"text {number} is {type(text).__name__}, not str")
+        yield text, _beside(contexts, "contexts", number, _context), _beside(languages, "languages", number, Language.stated)
+
+
+def _beside(values: Iterator[Any] | None, name: str, number: int, made: Callable[[Any], Value]) -> Value | None:
+    """What stands beside a text; None when nothing is said of it."""
+    if values is None:
+        return None
+    try:
+        value = next(values)
+    except StopIteration:
+        raise InputError(f"{name} ended after {number - 1}, but there is a text {number}: give one for each text, or None") from None
+    try:
+        return None if value is None else made(value)
+    except InputError as error:
+        raise InputError(f"text {number}: {error}") from error
+
+
+def _context(value: Any) -> Context:
+    if not isinstance(value, Context):
+        raise InputError(f"the context is {type(value).__name__}, not Context")
+    return value
 
 
 def _tier(scores: Mapping[Category, Score], findings: tuple[Finding, ...]) -> Tier:
@@ -136,7 +207,7 @@ def _tier(scores: Mapping[Category, Score], findings: tuple[Finding, ...]) -> Ti
 
 
 @lru_cache(maxsize=32)
-def _policy(name: str) -> Policy:
+def _policy(name: str | Path) -> Policy:
     return load_policy(name)
 
 

@@ -51,7 +51,7 @@ class Example(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     about: str
-    scores: dict[Category, float] = {}
+    scores: dict[Category, Annotated[float, Field(ge=0, le=1)]] = {}
     findings: list[Category] = []
     excused: list[Category] = []
     language: str = "en"
@@ -103,8 +103,13 @@ class Policy(BaseModel):
         return self.default.get(category, Cut())
 
     def decide(self, assessment: Assessment, context: Context | None = None) -> Decision:
-        """What to do with what was seen. Pure: same assessment, context and policy, same decision."""
-        context = context or Context()
+        """What to do with what was seen. Pure: same assessment, context and policy, same decision.
+
+        Args:
+            assessment: what was seen.
+            context: in place of the one that the assessment carries.
+        """
+        context = context or assessment.context or Context()
         language = assessment.language.code
         asks: list[tuple[Action, float, Category, str]] = []  # action, weight, category, reason
         for category, score in assessment.scores.items():
@@ -166,7 +171,7 @@ def _only_scored(cuts: Mapping[Category, Cut]) -> None:
 
 
 def _name(category: Category) -> str:
-    return category.value.replace("_", " ")
+    return str(category).replace("_", " ")
 
 
 def _priority(weight: float, assessment: Assessment, context: Context, category: Category) -> float:
@@ -201,17 +206,26 @@ def load_policy(name: str | Path) -> Policy:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PolicyError(f"there is no policy '{name}'. Presets: {', '.join(policy_names())}; or name a YAML file by its path") from error
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: not valid YAML: {error}") from error
     try:
         policy = Policy.model_validate(data)
     except ValidationError as error:
-        faults = "\n".join(f"{i}. {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for i, e in enumerate(error.errors(), 1))
-        raise PolicyError(f"{path}: {error.error_count()} faults\n{faults}") from error
-    wrong = [f"{i}. {e.about}: expected {e.expect}, got {got}" for i, e in enumerate(policy.examples, 1) if (got := policy.decide(_assessment(e)).action) is not e.expect]
+        raise _faulty(f"{path}: {error.error_count()} faults", [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]) from error
+    wrong = [
+        f"example {i}, {example.about}: expected {example.expect}, got {action}"
+        for i, example in enumerate(policy.examples, 1)
+        if (action := policy.decide(_assessment(example)).action) is not example.expect
+    ]
     if wrong:
-        raise PolicyError(f"{path}: {len(wrong)} of {len(policy.examples)} examples decide otherwise\n" + "\n".join(wrong))
+        raise _faulty(f"{path}: {len(wrong)} of {len(policy.examples)} examples decide otherwise", wrong)
     return policy
+
+
+def _faulty(message: str, faults: list[str]) -> PolicyError:
+    return PolicyError("\n".join([message, *(f"{i}. {fault}" for i, fault in enumerate(faults, 1))]), tuple(faults))
 
 
 def _assessment(example: Example) -> Assessment:

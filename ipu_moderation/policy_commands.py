@@ -55,11 +55,12 @@ def fit(
 ) -> None:
     """Choose thresholds on labelled scores, so that a promise about protected expression is kept; or say why none can be."""
     from ipu_moderation.policy import load_policy
-    from ipu_moderation.thresholds import fit_all, read_scored
+    from ipu_moderation.thresholds import fit_all, policy_name, read_scored
 
     with _errors():
         if output.suffix not in (".yaml", ".yml"):
             raise InputError(f"{output}: a policy is written as .yaml")
+        policy_name(output, name)
         if alpha is not None and capacity is not None:
             raise InputError("--alpha and --capacity both choose the thresholds: give one of them")
         like = None if rules_of == "none" else load_policy(rules_of)

@@ -11,7 +11,7 @@ class _Documented(str, Enum):
     guideline: str
     source: str
 
-    def __new__(cls, value: str, guideline: str, source: str) -> _Documented:
+    def __new__(cls, value: str, guideline: str = "", source: str = "") -> _Documented:  # looking a member up by its value gives the value alone
         member = str.__new__(cls, value)
         member._value_ = value
         member.guideline = guideline

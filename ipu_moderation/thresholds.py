@@ -46,9 +46,11 @@ GRID: Numbers = np.arange(999, 0, -1) / 1000
 CONFIDENCE = 0.95
 """Of the intervals that describe (recall, shares); the promises have their own delta."""
 ENRICHED = 0.10
-"""A file with more hate than this was not drawn at random from a stream, where 1-2 % is usual. Source: HateDay, ACL 2025."""
+"""A file with more hate than this was not drawn at random from a stream, where 1-2% is usual. Source: HateDay, ACL 2025."""
 COPIES = 0.05
 """From this share of rows with the same scores as another row, copies are suspected: they are not independent."""
+HOLD_FLOOR = 0.5
+"""No hold below it, whatever could be promised: it is where a careful reader would begin to say yes."""
 MOST_NEEDED = 10_000_000
 OTHER = "other"
 
@@ -167,7 +169,7 @@ def _check_levels(alpha: float, delta: float) -> None:
     if not 0 < alpha < 1:
         raise InputError(f"alpha is the largest share of protected posts that may be touched, above 0 and below 1, for example 0.02; not {alpha}")
     if not 0 < delta < 0.5:
-        raise InputError(f"delta is the risk that the promise fails, above 0 and below 0.5 (0.05 is a confidence of 95 %); not {delta}")
+        raise InputError(f"delta is the risk that the promise fails, above 0 and below 0.5 (0.05 is a confidence of 95%); not {delta}")
 
 
 # --- results -----------------------------------------------------------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ def _check_levels(alpha: float, delta: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`k` of `n`, with its Clopper-Pearson interval at 95 %."""
+    """`k` of `n`, with its Clopper-Pearson interval at 95%."""
 
     k: int
     n: int
@@ -574,16 +576,17 @@ def _why_not(sample: _Sample, alpha: float, delta: float) -> tuple[str, int | No
 
 
 def _above(hold: Promise, review: Promise, scores: npt.ArrayLike, labels: npt.ArrayLike, protected: npt.ArrayLike | None) -> Promise:
-    """A hold threshold is never below the review threshold; a stricter one keeps the promise, since it touches fewer."""
-    if hold.threshold is None or (review.threshold is not None and hold.threshold >= review.threshold):
+    """A hold threshold is never below the review threshold, nor below `HOLD_FLOOR`; a stricter one keeps the promise, since it touches fewer."""
+    if hold.threshold is None:
         return hold
     if review.threshold is None:
         return replace(hold, threshold=None, recall=None, load=None, reason="there is no review threshold for it to stand above: " + (review.reason or ""), needed=review.needed)
-    sample = _Sample.of(scores, labels, protected, None, None, np.asarray([review.threshold]))
-    touched = int(sample.touched[0])
-    recall = Share.of(int(sample.found[0]), sample.positives)
+    least = max(review.threshold, HOLD_FLOOR)
+    if hold.threshold >= least:
+        return hold
+    sample = _Sample.of(scores, labels, protected, None, None, np.asarray([least]))
     load = _load(sample, 0, hold.load.prevalence, hold.load.volume) if hold.load else None
-    return replace(hold, threshold=review.threshold, touched=Share.of(touched, sample.n), recall=recall, load=load)
+    return replace(hold, threshold=least, touched=Share.of(int(sample.touched[0]), sample.n), recall=Share.of(int(sample.found[0]), sample.positives), load=load)
 
 
 def _check_hold(alpha: float, alpha_hold: float | None) -> None:
@@ -939,13 +942,23 @@ class Calibration:
         if not target.parent.is_dir():
             raise InputError(f"{target.parent}: no such directory")
         beside = target.with_name(f"{target.stem}.evidence.json")
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name or target.stem):
-            raise InputError(f"{target}: the name of a policy has small letters a-z, digits and hyphens only, not '{name or target.stem}'. Say it with --name.")
-        policy = self.to_policy(name or target.stem, evidence=beside.name, version=version, hold_hours=hold_hours)
+        policy = self.to_policy(policy_name(target, name), evidence=beside.name, version=version, hold_hours=hold_hours)
         head = "# Thresholds chosen by `ipu-moderation policy fit`. What was promised, on which labels, and what it assumes: see the evidence file.\n"
         _replace(beside, json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
         _replace(target, head + yaml.safe_dump(policy, sort_keys=False, allow_unicode=True, width=170, default_flow_style=None))
         return target, beside
+
+
+def policy_name(path: Path, name: str | None = None) -> str:
+    """The name of a policy in a file: as given, else that of the file.
+
+    Raises:
+        InputError: when a policy cannot have that name.
+    """
+    chosen = name or path.stem
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", chosen):
+        raise InputError(f"{path}: the name of a policy has small letters a-z, digits and hyphens only, not '{chosen}'. Say it with --name.")
+    return chosen
 
 
 ASSUMPTIONS = (
@@ -1128,14 +1141,14 @@ def _where(one: Fit) -> str:
 
 def _doubts(scored: Scored, cells: Sequence[_Cell], fits: Sequence[Fit], mapping: Mapping[str, str], findings: Sequence[str], mix_is_files: bool) -> Iterable[str]:
     """What speaks against the assumptions, as far as the data shows it."""
+    rates = {_where(one): float(np.mean(cell.labels[cell.labels >= 0] == 1)) for cell, one in zip(cells, fits, strict=True) if np.any(cell.labels >= 0)}
+    rich = [f"{where} ({rate:.0%})" for where, rate in rates.items() if rate > ENRICHED]
+    if rich:
+        yield (
+            f"far more posts are labelled 1 than an open stream holds (1-2%), so they were not drawn from one at random: {', '.join(rich)}. The promise holds for protected "
+            "posts like those in the file; if they were searched for, or are harder than usual ones, the stream's are others."
+        )
     for cell, one in zip(cells, fits, strict=True):
-        known = cell.labels >= 0
-        rate = float(np.mean(cell.labels[known] == 1)) if known.any() else 0.0
-        if rate > ENRICHED:
-            yield (
-                f"{_where(one)}: {rate:.0%} of the labelled posts are labelled 1, far more than in an open stream (1-2 %), so they were not drawn from one at random. "
-                "The promise holds for protected posts like those in the file; if they were searched for, or are harder than usual ones, the stream's are others."
-            )
         if one.review.threshold is not None and len(set(cell.languages.tolist())) > 1:
             yield from _members_over(cell, one)
         if cell.time is not None and cell.n >= 100:
@@ -1190,7 +1203,7 @@ def _examples(cuts: Mapping[str, Mapping[Category, tuple[float | None, float | N
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.4g} %"
+    return f"{100 * share:.4g}%"
 
 
 def _replace(target: Path, content: str) -> None:

@@ -8,15 +8,18 @@ Evidence (`Assessment`) knows no threshold; what to do (`Decision`) is made with
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from ipu_moderation.errors import InputError
 from ipu_moderation.taxonomy import Category, TargetGroup, Tier
 
 Support = Literal["measured", "unmeasured"]
 Effect = Literal["raise", "excuse"]
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 
 
 class Action(str, Enum):
@@ -73,6 +76,18 @@ class Language:
     candidates: tuple[str, ...] = ()
     """Other languages that the text may be in, likeliest first: rules of all of them are tried."""
 
+    @classmethod
+    def stated(cls, code: str) -> Language:
+        """The language that a caller names, in the usual case of BCP 47: `EN_gb` is `en-GB`, `hi-latn` is `hi-Latn`.
+
+        Raises:
+            InputError: when it is no code. The message does not repeat it: out of a wrong column it would be the text of a user.
+        """
+        if not isinstance(code, str) or not _LANGUAGE.fullmatch(code):
+            raise InputError("the language is no BCP 47 code; examples of codes: en, pt-BR, hi-Latn, und. Leave it out to have it identified")
+        first, *rest = code.replace("_", "-").lower().split("-")
+        return cls("-".join([first, *(part.upper() if len(part) == 2 else part.title() if len(part) == 4 and part.isalpha() else part for part in rest)]), 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -84,6 +99,9 @@ class Score:
     support: Support
     """`measured` when the language has a test of sufficient quality behind this category."""
 
+    def __post_init__(self) -> None:
+        _check_share(self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class TargetScore:
@@ -91,6 +109,15 @@ class TargetScore:
 
     group: TargetGroup
     value: float
+    """In [0, 1]."""
+
+    def __post_init__(self) -> None:
+        _check_share(self.value)
+
+
+def _check_share(value: float) -> None:
+    if not 0 <= value <= 1:  # NaN fails as well
+        raise ValueError("a score lies in [0, 1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,83 +137,16 @@ class Finding:
     """The excuse that covers this raising finding, if one does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """All that was seen in one text. It holds no threshold and no action."""
-
-    text: Text = field(repr=False)
-    language: Language
-    scores: Mapping[Category, Score]
-    """Empty when the classifier failed: see `faults`."""
-    targets: Mapping[TargetGroup, TargetScore]
-    findings: tuple[Finding, ...]
-    tier: Tier
-    versions: Mapping[str, str]
-    """Of the code, model, normaliser and rule packs."""
-    truncated: bool
-    """The text was longer than what the classifier reads (see `Classifier.max_windows`)."""
-    faults: tuple[str, ...] = ()
-    """What went wrong on the way, in words; a text with faults is never held."""
-
-    @property
-    def support(self) -> Support:
-        """`measured` when every score is."""
-        scores = self.scores.values()
-        return "measured" if scores and all(s.support == "measured" for s in scores) else "unmeasured"
-
-    @property
-    def top(self) -> Score | None:
-        """The highest score, or None without scores."""
-        return max(self.scores.values(), key=lambda s: s.value, default=None)
-
-    def raised(self, category: Category | None = None) -> tuple[Finding, ...]:
-        """Raising findings that no excuse covers, of one category or of all."""
-        return tuple(f for f in self.findings if f.effect == "raise" and f.excused_by is None and (category is None or f.category is category))
-
-    def to_dict(self, *, show_text: bool = False) -> dict[str, Any]:
-        """A JSON-ready form. The text is left out unless asked for."""
-        out: dict[str, Any] = {
-            "language": {"code": self.language.code, "confidence": round(self.language.confidence, 4)},
-            "support": self.support,
-            "scores": {c.value: round(s.value, 4) for c, s in self.scores.items()},
-            "support_by_score": {c.value: s.support for c, s in self.scores.items()},
-            "targets": {g.value: round(t.value, 4) for g, t in self.targets.items()},
-            "findings": [
-                {"rule": f.rule, "category": f.category.value, "effect": f.effect, "start": f.start, "end": f.end, "note": f.note, "excused_by": f.excused_by}
-                for f in self.findings
-            ],
-            "tier": self.tier.value,
-            "truncated": self.truncated,
-            "faults": list(self.faults),
-            "versions": dict(self.versions),
-        }
-        return {"text": self.text.raw, **out} if show_text else out
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Assessment:
-        """The assessment that `to_dict` gave, without its text.
-
-        Raises:
-            KeyError, ValueError: when it is none.
-        """
-        support = data["support_by_score"]
-        return cls(
-            text=Text("", "", "", (), ()),
-            language=Language(data["language"]["code"], float(data["language"]["confidence"])),
-            scores={Category(c): Score(Category(c), float(v), support[c]) for c, v in data["scores"].items()},
-            targets={TargetGroup(g): TargetScore(TargetGroup(g), float(v)) for g, v in data["targets"].items()},
-            findings=tuple(Finding(f["rule"], Category(f["category"]), f["effect"], f["start"], f["end"], f["note"], f["excused_by"]) for f in data["findings"]),
-            tier=Tier(data["tier"]),
-            versions=dict(data["versions"]),
-            truncated=bool(data["truncated"]),
-            faults=tuple(data["faults"]),
-        )
-
-
 SpeakerRole = Literal["unknown", "private", "influential", "official", "candidate", "journalist"]
+Addressee = Literal["unknown", "private", "public_figure", "official", "journalist", "candidate"]
 Medium = Literal["unknown", "private_message", "comment", "post", "article", "broadcast", "speech"]
 Situation = Literal["unknown", "ordinary", "election", "unrest", "conflict"]
-Addressee = Literal["unknown", "private", "public_figure", "official", "journalist", "candidate"]
+_CONTEXT_WORDS: Mapping[str, tuple[str, ...]] = {
+    "speaker_role": get_args(SpeakerRole),
+    "about": get_args(Addressee),
+    "medium": get_args(Medium),
+    "situation": get_args(Situation),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +167,114 @@ class Context:
     """How many copies or near copies were seen; None when unknown."""
     reports: int | None = None
     """How many people reported it; None when unknown."""
+
+    def __post_init__(self) -> None:
+        for name, words in _CONTEXT_WORDS.items():
+            if getattr(self, name) not in words:
+                raise InputError(f"context: {name} is not one of {', '.join(words)}")
+        for name in ("reach", "repeated", "reports"):
+            count = getattr(self, name)
+            if count is not None and (not isinstance(count, int) or count < 0):
+                raise InputError(f"context: {name} is a count of at least 0, or None when unknown")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form: what is known, and nothing else."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "unknown")}
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """All that was seen in one text. It holds no threshold and no action."""
+
+    text: Text = field(repr=False)
+    language: Language
+    scores: Mapping[Category, Score]
+    """Empty when the classifier failed: see `faults`."""
+    targets: Mapping[TargetGroup, TargetScore]
+    findings: tuple[Finding, ...]
+    tier: Tier
+    versions: Mapping[str, str]
+    """Of the code, model, normaliser and rule packs."""
+    truncated: bool
+    """The text was longer than what the classifier reads (see `Classifier.max_windows`)."""
+    faults: tuple[str, ...] = ()
+    """What went wrong on the way, in words; a text with faults is never held."""
+    context: Context | None = field(default=None, compare=False)
+    """What the caller knew, as it was given with the text. No part of the evidence: it travels along so that `decide` finds it."""
+
+    @property
+    def support(self) -> Support:
+        """`measured` when every score is."""
+        scores = self.scores.values()
+        return "measured" if scores and all(s.support == "measured" for s in scores) else "unmeasured"
+
+    @property
+    def top(self) -> Score | None:
+        """The highest score, or None without scores."""
+        return max(self.scores.values(), key=lambda s: s.value, default=None)
+
+    def raised(self, category: Category | None = None) -> tuple[Finding, ...]:
+        """Raising findings that no excuse covers, of one category or of all."""
+        return tuple(f for f in self.findings if f.effect == "raise" and f.excused_by is None and (category is None or f.category is category))
+
+    def to_dict(self, *, show_text: bool = False) -> dict[str, Any]:
+        """A JSON-ready form. The text is left out unless asked for."""
+        out: dict[str, Any] = {
+            "language": {"code": self.language.code, "confidence": self.language.confidence},
+            "support": self.support,
+            "scores": {c.value: s.value for c, s in self.scores.items()},
+            "support_by_score": {c.value: s.support for c, s in self.scores.items()},
+            "targets": {g.value: t.value for g, t in self.targets.items()},
+            "findings": [
+                {"rule": f.rule, "category": f.category.value, "effect": f.effect, "start": f.start, "end": f.end, "note": f.note, "excused_by": f.excused_by}
+                for f in self.findings
+            ],
+            "tier": self.tier.value,
+            "truncated": self.truncated,
+            "faults": list(self.faults),
+            "versions": dict(self.versions),
+        }
+        if self.context is not None:
+            out["context"] = self.context.to_dict()
+        return {"text": self.text.raw, **out} if show_text else out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Assessment:
+        """The assessment that `to_dict` gave, without its text and without the candidates of its language.
+
+        Raises:
+            ValueError: when it is none.
+        """
+        try:
+            support = data["support_by_score"]
+            return cls(
+                text=Text("", "", "", (), ()),
+                language=Language(str(data["language"]["code"]), float(data["language"]["confidence"])),
+                scores={Category(c): Score(Category(c), float(v), _word(support[c], Support)) for c, v in data["scores"].items()},
+                targets={TargetGroup(g): TargetScore(TargetGroup(g), float(v)) for g, v in data["targets"].items()},
+                findings=tuple(
+                    Finding(str(f["rule"]), Category(f["category"]), _word(f["effect"], Effect), int(f["start"]), int(f["end"]), str(f["note"]), f["excused_by"])
+                    for f in data["findings"]
+                ),
+                tier=Tier(data["tier"]),
+                versions=dict(data["versions"]),
+                truncated=bool(data["truncated"]),
+                faults=tuple(data["faults"]),
+                context=Context(**data["context"]) if "context" in data else None,
+            )
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            raise ValueError(f"not an assessment ({type(error).__name__})") from error
+
+
+def _word(value: Any, words: Any) -> Any:
+    """One of the words of a Literal.
+
+    Raises:
+        ValueError: when it is another.
+    """
+    if value not in get_args(words):
+        raise ValueError(f"not one of {', '.join(get_args(words))}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +316,8 @@ class Verdict:
     restrict: bool
     reviewer: str
     """A pseudonym; never empty."""
-    note: str = ""
+    note: str = field(default="", repr=False)
+    """Free words, which may quote the post: not in the repr."""
 
     def __post_init__(self) -> None:
         if not self.reviewer.strip():

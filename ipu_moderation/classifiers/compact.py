@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,16 +29,23 @@ from ipu_moderation.types import Language, Text
 
 FORMAT = 1
 BATCH = 32
-_CHARACTERS_A_WINDOW = 2_000  # no tokenizer turns more characters than this into one window
+_CHARACTERS_A_WINDOW = 2_000  # what a window may take at most: longer texts are not tokenised to be thrown away
+_REGION = re.compile(r"-(?:[A-Z]{2}|[0-9]{3})(?=-|$)")
 
 Mode = Literal["throughput", "latency"]
 
+_loading = threading.Lock()
+#: Sessions of the process that this one was forked from: without their threads they can be neither run nor closed.
+_inherited: list[Any] = []
+if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that nobody in it will release
+    os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)
+
 
 class CompactClassifier:
-    """Scores texts with a model directory. Loaded on first use; thread-safe; loads anew after a fork; pickles by its path."""
+    """Scores texts with a model directory. Checked when made, loaded on first use; thread-safe; loads anew after a fork; pickles by its path."""
 
     def __init__(self, directory: Path | str | None = None, *, threads: int | None = None) -> None:
-        """Read and check the manifest; the weights are read on first use.
+        """Read and check the manifest and the SHA-256 of the files; weights are loaded on first use.
 
         Args:
             directory: a model directory; the one in the package when None.
@@ -49,18 +57,19 @@ class CompactClassifier:
         self.directory = Path(directory) if directory is not None else model_directory()
         self.threads = threads
         self.manifest = read_manifest(self.directory)
+        check_files(self.directory, self.manifest)
         self.name = f"{self.manifest['name']}@{self.manifest['version']}"
         self._measured: dict[str, frozenset[str]] = {lang: frozenset(c) for lang, c in self.manifest["measured"].items()}
         self.languages = frozenset(self._measured)
-        self._lock = threading.Lock()
         self._loaded: tuple[int, dict[str, Any], Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (str(self.directory), self.threads)
 
     def measured(self, language: str, category: str) -> bool:
-        """True when this category was measured in this language and passed the floor stated in the manifest."""
-        return category in self._measured.get(language, ())
+        """True when this category was measured in this language and passed the floor stated in the manifest; `pt-BR` counts as `pt`, `hi-Latn` not as `hi`."""
+        found = self._measured.get(language)
+        return category in (self._measured.get(_REGION.sub("", language), ()) if found is None else found)
 
     def score(self, texts: Sequence[Text], languages: Sequence[Language]) -> Scores:
         """Calibrated scores, in order.
@@ -68,6 +77,8 @@ class CompactClassifier:
         Raises:
             ModelError: when the weights are damaged.
         """
+        if not texts:
+            return Scores(np.zeros((0, len(SCORED)), np.float32), np.zeros((0, len(TargetGroup)), np.float32), np.zeros(0, bool))
         sessions, tokenizer = self._load()
         n_heads, n_groups = len(SCORED), len(TargetGroup)
         categories, targets = np.zeros((len(texts), n_heads), np.float32), np.zeros((len(texts), n_groups), np.float32)
@@ -110,19 +121,20 @@ class CompactClassifier:
         return windows, np.array(owner, dtype=np.intp)
 
     def _calibration(self, languages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Slope and shift for each row and head: the language's own, its base language's, or the general ones."""
+        """Slope and shift for each row and head: the language's own, those of the language without its region, its base language's, or the general ones."""
         table = self.manifest["calibration"]
-        rows = np.array([table.get(code) or table.get(code.split("-")[0]) or table["*"] for code in languages], dtype=np.float32)
+        rows = np.array([table.get(code) or table.get(_REGION.sub("", code)) or table.get(code.split("-")[0]) or table["*"] for code in languages], dtype=np.float32)
         return rows[:, :, 0], rows[:, :, 1]  # each (n_windows, n_heads)
 
     def _load(self) -> tuple[dict[str, Any], Any]:
         loaded = self._loaded
         if loaded is not None and loaded[0] == os.getpid():
             return loaded[1], loaded[2]
-        with self._lock:
+        with _loading:
             if self._loaded is None or self._loaded[0] != os.getpid():
-                check_files(self.directory, self.manifest)
-                self._loaded = (os.getpid(), *_open(self.directory, self.threads or _cores()))
+                if self._loaded is not None:
+                    _inherited.append(self._loaded)
+                self._loaded = (os.getpid(), *_open(self.directory, self.threads or cores()))
             return self._loaded[1], self._loaded[2]
 
 
@@ -135,8 +147,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / "manifest.json"
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{directory} is no model directory: it has no manifest.json. Make one with: python -m training.export") from error
+    except OSError as error:
+        raise ModelError(f"{directory} is no model directory: it has no manifest.json that can be read. Make one with: python -m training.export") from error
     except ValueError as error:
         raise ModelError(f"{path} is damaged: it is not valid JSON. Copy the directory anew.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -149,7 +161,33 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise ModelError(f"{path} was made with normaliser {manifest['normaliser']}; this package has {NORMALISER}, and scores would be wrong. Train the model anew.")
     if manifest["heads"] != [c.value for c in SCORED] or manifest["targets"] != [g.value for g in TargetGroup]:
         raise ModelError(f"{path} has other categories or target groups than this package. Train the model anew.")
+    wrong = [name for name, right in _shape(manifest).items() if not right]
+    if wrong:
+        raise ModelError(f"{path} is damaged: {', '.join(wrong)} cannot be used. Export the model anew with: python -m training.export")
     return manifest
+
+
+def _shape(manifest: dict[str, Any]) -> dict[str, bool]:
+    """For each part of a manifest that scoring relies on, whether it has the right shape."""
+
+    def lines(rows: Any) -> bool:
+        table = np.asarray(rows, np.float64)
+        return table.shape == (len(SCORED), 2) and bool(np.isfinite(table).all())
+
+    def holds(check: Callable[[], bool]) -> bool:
+        try:
+            return check()
+        except (TypeError, ValueError, AttributeError):
+            return False
+
+    longest, stride, most = manifest["max_tokens"], manifest["stride"], manifest["max_windows"]
+    heads = {c.value for c in SCORED}
+    return {
+        "max_tokens, stride or max_windows": holds(lambda: longest - 2 > stride >= 0 and most >= 1),
+        "calibration": holds(lambda: "*" in manifest["calibration"] and all(lines(rows) for rows in manifest["calibration"].values())),
+        "measured": holds(lambda: all(set(found) <= heads for found in manifest["measured"].values())),
+        "files": holds(lambda: set(manifest["files"]) >= {"model.onnx", "tokenizer.json"}),
+    }
 
 
 def check_files(directory: Path, manifest: dict[str, Any]) -> None:
@@ -170,7 +208,8 @@ def _restore(directory: str, threads: int | None) -> CompactClassifier:
     return CompactClassifier(directory, threads=threads)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -34,7 +34,7 @@ def microseconds(when: dt.datetime) -> int:
     """
     if when.tzinfo is None:
         raise InputError("a time without a time zone: add one, for example +00:00")
-    return round((when - _EPOCH).total_seconds() * 1_000_000)
+    return (when - _EPOCH) // dt.timedelta(microseconds=1)
 
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
