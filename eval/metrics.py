@@ -252,9 +252,9 @@ def measure(y: np.ndarray, s: np.ndarray, yes: np.ndarray, rng: np.random.Genera
         if both:
             value = float(precision_at_prevalence(tp / positive, fp / negative, prevalence))
             out[name] = from_counts(value, precision_at_prevalence(recalls, fprs, prevalence), True, "nothing was answered yes")
-            if out[name].value is not None and fp == 0:  # the data has no false positive: what it can bound is the rate, and with it the precision
+            if tp and not fp:  # without a false positive the data only bounds the rate, and with it the precision
                 bound = float(precision_at_prevalence(tp / positive, out["fpr"].high, prevalence))
-                out[name] = Figure(value, min(bound, value), 1.0, n, "exact bound", "no false positive in the data")
+                out[name] = Figure(None, bound, 1.0, n, "exact bound", "no false positive in the data: only a lower bound is known")
             load = 1000 * (prevalence * tp / positive + (1 - prevalence) * fp / negative)
             out[f"load_at_{prevalence:.0%}".replace("%", "pc")] = from_counts(load, 1000 * (prevalence * recalls + (1 - prevalence) * fprs), True, "")
         else:

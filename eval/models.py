@@ -28,6 +28,7 @@ from eval.data import MEASURED, open_data
 from ipu_moderation.errors import InputError, MissingExtraError, ModelError
 from ipu_moderation.moderator import Moderator
 from ipu_moderation.policy import Policy
+from ipu_moderation.resources import rule_packs
 from ipu_moderation.taxonomy import SCORED, Category
 
 SPECS = "default, a model directory, a Hugging Face directory, module:name, tfidf:FILE, profanity-check"
@@ -66,7 +67,10 @@ class ModeratorScorer:
     def __init__(self, moderator: Moderator, policy: Policy) -> None:
         self.moderator, self.policy = moderator, policy
         self.name = moderator.classifier.name
-        self.versions = {**moderator.versions, "policy": policy.id}
+        self.versions = {**moderator.versions, "policy": policy.id, "rule-files": _digest(rule_packs())}
+        manifest = getattr(moderator.classifier, "manifest", None)
+        if manifest:  # a model trained anew may keep its version
+            self.versions |= {"weights": weights_of(manifest), "calibration": hashlib.sha256(json.dumps(manifest["calibration"]).encode()).hexdigest()[:16]}
 
     def score(self, texts: Sequence[str], languages: Sequence[str | None]) -> Outcome:
         """Scores of the classifier; defamation risk is 1 where a rule found it and nothing excuses it."""
@@ -83,6 +87,11 @@ class ModeratorScorer:
             codes.append(assessment.language.code)
             faults += bool(assessment.faults)
         return Outcome(scores, actions, codes, truncated, faults)
+
+
+def weights_of(manifest: dict[str, Any]) -> str:
+    """What stands for the weights of a model directory in results."""
+    return str(manifest["files"].get("model.onnx", "-"))[:16]
 
 
 class CallableScorer:
@@ -237,7 +246,7 @@ def fit_tfidf(path: Path) -> Scorer:
         least = 2 if len(known) >= 1000 else 1
         words = TfidfVectorizer(ngram_range=(1, 2), min_df=least, sublinear_tf=True, max_features=100_000, dtype=np.float32)
         letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=least, sublinear_tf=True, max_features=200_000, dtype=np.float32)
-        model = make_pipeline(make_union(words, letters), LogisticRegression(C=4.0, class_weight="balanced", max_iter=300))
+        model = make_pipeline(make_union(words, letters), LogisticRegression(C=4.0, class_weight="balanced", solver="liblinear"))
         fitted[category] = model.fit([texts[k] for k in known], labels[known, i])
     if not fitted:
         raise InputError(f"{path}: a baseline needs rows labelled yes and rows labelled no in some category; there are none.")

@@ -79,6 +79,8 @@ class Section:
 
 def cell(figure: Mapping[str, Any] | None, name: str, *, kind: str = "", sign: bool = False) -> Cell:
     """A figure with its interval; `-` when unknown, with the reason for those who cannot see the note."""
+    if figure is not None and figure.get("value") is None and figure.get("low") is not None:
+        return Cell(f"≥ {number(figure['low'], name)}", said=str(figure.get("note", "")), kind=kind)
     if figure is None or figure.get("value") is None:
         return Cell("-", said=f"unknown: {(figure or {}).get('note', 'not measured')}", kind=kind)
     show = (lambda v: f"{'+' if v > 0 else ''}{number(v, name)}") if sign else (lambda v: number(v, name))
@@ -257,7 +259,8 @@ def _groups(g: Mapping[str, Any]) -> Section:
 def _review(r: Mapping[str, Any]) -> Section:
     v, rows = r["review"], []
     if v["all"]["sent"].get("value") is None:
-        return Section("review", "Review load", ["The model gives scores and no policy is behind it, so what it would send to reviewers is unknown. See the load at 1 % and 2 % above."])
+        why = "The model gives scores and no policy is behind it, so what it would send to reviewers is unknown. See the load at 1 % and 2 % above."
+        return Section("review", "Review load", [why])
     for key, name in (("all", "all posts of this data"), ("labelled_yes", f"labelled {v['category']}"), ("labelled_no", f"not labelled {v['category']}")):
         rows.append(Row(name, [whole(v[key]["sent"]["n"]), cell(v[key]["sent"], "recall"), cell(v[key]["held"], "recall")]))
     loads = [(k, p) for k, p in (("load_at_1pc", "1 %"), ("load_at_2pc", "2 %")) if v[k]["value"] is not None]
@@ -436,12 +439,15 @@ def _print(table: Table) -> None:
     from rich.console import Console
     from rich.table import Table as Rich
 
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     out = Rich(title=table.caption, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, name in enumerate(table.head):
-        out.add_column(name, justify="left" if i == 0 else "right", overflow="fold", header_style="bold")
+        out.add_column(name.replace(SHORT["fpr"], "FPR"), justify="left" if i == 0 else "right", overflow="fold", header_style="bold")
     for row in table.rows:
         out.add_row(row.name, *(c.value + ("†" if c.mark else "") + (f"\n{_narrow(c.ci)}" if c.ci else "") for c in row.cells))
-    Console().print(out)
+    console.print(out)
     print()
 
 
@@ -454,9 +460,9 @@ def summary(results: Mapping[str, Any]) -> None:
     for warning in results["warnings"]:
         print(f"note: {warning}", file=sys.stderr)
     main, columns = next(iter(results["overall"])), ("macro_f1", "auc", "recall", "fpr", "precision_at_1pc")
-    _print(_by_part("All rows", "", {"all": results["overall"]}, main, columns))
-    if len(results["language"]) > 1:
-        _print(_by_part("By language", "language", results["language"], main, columns))
+    parts = {"all": results["overall"], **(results["language"] if len(results["language"]) > 1 else {})}
+    table = _by_part("Key figures", "language", parts, main, columns)
+    _print(Table(table.caption, [table.head[0], table.head[1], *table.head[3:]], [Row(r.name, [r.cells[0], *r.cells[2:]]) for r in table.rows]))
 
 
 def comparison_summary(results: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from ipu_moderation.taxonomy import SCORED, Category
 if TYPE_CHECKING:
     from ipu_moderation.policy import Policy
     from ipu_moderation.shadow import Slice
-    from ipu_moderation.thresholds import Calibration, Change, Promise
+    from ipu_moderation.thresholds import Calibration, Change
     from ipu_moderation.types import Assessment
 
 policy_app = typer.Typer(no_args_is_help=True, help="Policies: choose thresholds with a guarantee, compare two policies, show what one promises.")
@@ -118,7 +118,7 @@ def compare(
                 _out.print(escape(line), highlight=False, soft_wrap=True)
             for title, slices in (("language", comparison.by_language), ("group", comparison.by_group), ("category", comparison.by_category)):
                 _out.print()
-                _out.print(_moves_table(title, slices))
+                _print_table(_moves_table(title, slices))
         if errors:
             _err.print(f"{source}: {errors} rows are no assessments and were left out", highlight=False, soft_wrap=True)
     if errors:
@@ -223,12 +223,17 @@ def _evidence(name: str, policy: Policy) -> dict[str, Any] | None:
 # --- showing -----------------------------------------------------------------------------------------------------------------------------------
 
 
+def _print_table(table: Table) -> None:
+    """Numbers are not cut off where the terminal is narrow, or there is none."""
+    _out.print(table, width=max(_out.width, 110), crop=False)
+
+
 def _show_fits(calibration: Calibration) -> None:
     _out.print(escape(calibration.words()), highlight=False, soft_wrap=True)
     _out.print()
     loads = any(f.review.load for f in calibration.fits)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, justify in (("language", "left"), ("category", "left"), ("protected", "right"), ("review", "right"), ("touched", "left"), ("recall", "left"), ("hold", "right")):
+    for column, justify in (("language", "left"), ("category", "left"), ("protected", "right"), ("review", "right"), ("touched", "right"), ("recall", "left"), ("hold", "right")):
         table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     if loads:
         table.add_column("a day", justify="right", no_wrap=True)
@@ -236,11 +241,13 @@ def _show_fits(calibration: Calibration) -> None:
     for one in calibration.fits:
         review, load = one.review, one.review.load
         cells = [one.group, one.category.value if one.category else "any", f"{review.protected:,}", _number(review.threshold)]
-        cells += [_share(review, "touched"), _share(review, "recall"), _number(one.hold.threshold) if one.hold else "-"]
+        touched = f"{review.touched.value:.1%}" if review.touched and review.threshold is not None else "-"
+        recall = f"{review.recall.value:.1%} ({review.recall.low:.1%}-{review.recall.high:.1%})" if review.recall else "-"
+        cells += [touched, recall, _number(one.hold.threshold) if one.hold else "-"]
         if loads:
             cells += [f"{load.reviews:,.0f}" if load else "-", f"{load.precision:.0%}" if load and load.precision is not None else "-"]
         table.add_row(*map(escape, cells))
-    _out.print(table)
+    _print_table(table)
     for one in calibration.fits:
         for promise in (one.review, one.hold):
             if promise and promise.threshold is None:
@@ -248,11 +255,6 @@ def _show_fits(calibration: Calibration) -> None:
                 _out.print(
                     escape(f"none  {one.group}, {one.category.value if one.category else 'any'}, {promise.action.value}: {promise.reason}.{more}"), highlight=False, soft_wrap=True
                 )
-
-
-def _share(promise: Promise, what: str) -> str:
-    share = promise.touched if what == "touched" else promise.recall
-    return f"{share.value:.1%} ({share.low:.1%}-{share.high:.1%})" if share and promise.threshold is not None else "-"
 
 
 def _number(threshold: float | None) -> str:
@@ -287,7 +289,7 @@ def _show_policy(policy: Policy, evidence: dict[str, Any] | None, trade_off: boo
         shown = [cuts.get(c) or policy.default.get(c) for c in SCORED]
         table.add_row(escape(language), *(f"{_or_never(c.review)} / {_or_never(c.hold)}" if c else "never / never" for c in shown))
     _out.print("Scores from which a post is sent to review / may be held, when a rule found something too:", highlight=False, soft_wrap=True)
-    _out.print(table)
+    _print_table(table)
     _out.print(f"Rules that send a post to review by themselves: {', '.join(c.value for c in policy.review_findings) or 'none'}.", highlight=False, soft_wrap=True)
     _out.print(f"A hold lapses after {policy.hold_hours:g} hours unless a person confirmed it. A person decides every restriction.", highlight=False, soft_wrap=True)
     _out.print()
@@ -318,7 +320,7 @@ def _show_trade_off(rows: list[dict[str, Any]]) -> None:
             day = [f"{at['reviews_per_day']:,.0f}" if at.get("reviews_per_day") is not None else "-", f"{at['precision']:.0%}" if at.get("precision") is not None else "-"]
             table.add_row(escape(row["group"]), escape(row["category"]), f"{at['threshold']:g}", *share, *day)
     _out.print()
-    _out.print(table)
+    _print_table(table)
 
 
 @contextmanager

@@ -184,41 +184,38 @@ def model_at(tmp_path: Path) -> Callable[..., Path]:
 
 # ----------------------------------------------------------------------------------------------------------------- random evidence
 
-shares = st.floats(0, 1, allow_nan=False)
 NO_TEXT = Text("", "", "", (), ())
-findings = st.builds(
-    Finding,
-    rule=st.sampled_from(["en/one", "en/two", "fr/three"]),
-    category=st.sampled_from(Category),
-    effect=st.sampled_from(["raise", "excuse"]),
-    start=st.integers(0, 5),
-    end=st.integers(6, 9),
-    note=st.just("Something was seen."),
-    excused_by=st.sampled_from([None, None, "en/report"]),
-)
+shares = st.floats(0, 1, allow_nan=False)
+#: Values and thresholds come from one grid, so that they meet; strategies over ready-made parts are ten times as fast as over their fields.
+GRID = (0.05, 0.3, 0.5, 0.5001, 0.7, 0.9, 0.95, 0.99)
+SCORES = {c: [None, *(Score(c, v, s) for v in (0.0, *GRID, 1.0) for s in ("measured", "measured", "unmeasured"))] for c in SCORED}  # type: ignore[arg-type]
+FINDINGS = [
+    Finding(f"en/{c}", c, effect, 0, 7, "Something was seen.", excused_by)  # type: ignore[arg-type]
+    for c in Category
+    for effect, excused_by in (("raise", None), ("raise", None), ("raise", "en/report"), ("excuse", None))
+]
+findings = st.sampled_from(FINDINGS)
 contexts = st.builds(
     Context,
     speaker_role=st.sampled_from(["unknown", "private", "influential", "official", "candidate", "journalist"]),
     about=st.sampled_from(["unknown", "private", "public_figure", "official", "journalist", "candidate"]),
     medium=st.sampled_from(["unknown", "private_message", "comment", "speech"]),
     situation=st.sampled_from(["unknown", "ordinary", "election", "unrest", "conflict"]),
-    reach=st.none() | st.integers(0, 10**7),
-    repeated=st.none() | st.integers(0, 1000),
-    reports=st.none() | st.integers(0, 1000),
+    reach=st.sampled_from([None, 0, 9_999, 10_000, 10**7]),
+    repeated=st.sampled_from([None, 0, 5, 1000]),
+    reports=st.sampled_from([None, 0, 3, 1000]),
 )
 
 
 @st.composite
 def assessments(draw: st.DrawFn, categories: Sequence[Category] = SCORED, raised: st.SearchStrategy[Finding] = findings) -> Assessment:
     """Any evidence that the types allow, strong evidence often."""
-    strong = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]) | shares
-    support = st.sampled_from(["measured", "measured", "measured", "unmeasured"])
-    chosen = draw(st.sets(st.sampled_from(list(categories))))
+    scores = [draw(st.sampled_from(SCORES[c])) for c in categories]
     return Assessment(
         text=NO_TEXT,
-        language=Language(draw(st.sampled_from(["en", "en", "fr", "pt-BR", "hi-Latn", "und"])), draw(shares)),
-        scores={c: Score(c, draw(strong), draw(support)) for c in SCORED if c in chosen},
-        targets={g: TargetScore(g, draw(shares)) for g in draw(st.sets(st.sampled_from(TargetGroup), max_size=3))},
+        language=draw(st.sampled_from([Language("en", 1.0), Language("en", 0.4), Language("pt-BR", 1.0), Language("hi-Latn", 0.5), Language("und", 0.9)])),
+        scores={s.category: s for s in scores if s},
+        targets=draw(st.sampled_from([{}, {TargetGroup.AGE: TargetScore(TargetGroup.AGE, 0.12345)}])),
         findings=tuple(draw(st.lists(raised, max_size=3))),
         tier=draw(st.sampled_from(Tier)),
         versions={"ipu-moderation": "0", "model": "any@1"},
@@ -228,11 +225,8 @@ def assessments(draw: st.DrawFn, categories: Sequence[Category] = SCORED, raised
     )
 
 
-@st.composite
-def cuts(draw: st.DrawFn, category: Category) -> Cut:
-    thresholds = sorted(draw(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=2)))
-    review = draw(st.sampled_from([None, thresholds[0], thresholds[0]]))
-    return Cut(review=review, hold=None if review is None or category in REVIEW_AT_MOST else draw(st.sampled_from([None, thresholds[1], thresholds[1]])))
+CUTS = [Cut(), *(Cut(review=r) for r in GRID), *(Cut(review=r, hold=h) for r in GRID for h in GRID if h >= r)]
+MILD = [cut for cut in CUTS if cut.hold is None]
 
 
 @st.composite
@@ -240,16 +234,16 @@ def policies(draw: st.DrawFn) -> Policy:
     """Any policy that can be written."""
 
     def table() -> dict[Category, Cut]:
-        return {c: draw(cuts(c)) for c in draw(st.sets(st.sampled_from(SCORED)))}
+        return {c: draw(st.sampled_from(MILD if c in REVIEW_AT_MOST else CUTS)) for c in SCORED}
 
     return Policy(
         name="any",
         version="1",
         about="Any.",
-        hold_hours=draw(st.floats(0.1, 72)),
+        hold_hours=draw(st.sampled_from([0.1, 24, 72])),
         default=table(),
-        languages={code: table() for code in draw(st.sets(st.sampled_from(["en", "fr", "pt", "hi", "und"]), max_size=2))},
-        review_findings=draw(st.lists(st.sampled_from(Category), max_size=4)),
+        languages={code: table() for code in draw(st.sampled_from([(), ("en",), ("pt",), ("hi", "und")]))},
+        review_findings=draw(st.lists(st.sampled_from(Category), max_size=3)),
         examples=[],
     )
 

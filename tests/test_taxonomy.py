@@ -31,7 +31,7 @@ def test_values_stand_in_files_and_stay(kind: type[Enum]) -> None:
 
 @pytest.mark.parametrize("member", [*Category, *TargetGroup, *Tier], ids=str)
 def test_a_member_has_a_guideline_and_a_source(member: Category | TargetGroup | Tier) -> None:
-    assert len(member.guideline) > 10
+    assert len(member.guideline) >= 10
     assert re.search(r"ICCPR|UN Strategy|IPU|Rabat|General Comment|CERD|Dangerous Speech|Yogyakarta", member.source)
 
 

@@ -888,6 +888,11 @@ def test_the_code_in_the_docs_runs(tmp_path, monkeypatch):
     assert (tmp_path / "parliament.yaml").is_file()
 
 
+def test_the_docs_quote_the_promise_as_it_is_made():
+    text = " ".join((ROOT / "docs" / "thresholds.md").read_text(encoding="utf-8").replace("\n> ", " ").split())
+    assert th.fit_all(scored(), alpha=0.02, alpha_hold=0.005, delta=0.05).words() in text
+
+
 def test_every_option_of_fit_is_in_the_docs():
     text = (ROOT / "docs" / "thresholds.md").read_text(encoding="utf-8")
     command_line = typer.main.get_command(policy_app)

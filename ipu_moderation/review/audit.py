@@ -22,6 +22,8 @@ from ipu_moderation.review.schema import appeals, audit, items, posts, verdicts
 from ipu_moderation.review.types import AuditEntry
 
 START = "0" * 64
+_LAST = sa.select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+_ADD = sa.insert(audit)
 _FIELDS = ("seq", "at", "kind", "item", "actor", "body")
 
 
@@ -69,7 +71,7 @@ class Verification:
 
 def append(connection: sa.Connection, drafts: Sequence[Draft]) -> None:
     """Put entries at the end of the chain, in the caller's transaction. The caller holds the lock under which the chain grows."""
-    last = connection.execute(sa.select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()
+    last = connection.execute(_LAST).first()
     seq, previous = (last.seq, last.hash) if last else (0, START)
     rows = []
     for draft in drafts:
@@ -79,7 +81,7 @@ def append(connection: sa.Connection, drafts: Sequence[Draft]) -> None:
         row["previous"], previous = previous, row["hash"]
         row["body"] = canonical(row["body"])
         rows.append(row)
-    connection.execute(sa.insert(audit), rows)
+    connection.execute(_ADD, rows)
 
 
 def entries(connection: sa.Connection, *, item: str | None = None, after: int = 0) -> Iterator[AuditEntry]:

@@ -33,6 +33,29 @@ CAMPAIGN_COPIES = (5, 50)
 """Numbers of copies at which a campaign becomes more urgent."""
 _MAX_NAME = 500
 
+# Statements of every batch, built once: building them anew takes longer than running them.
+_NOW, _SINCE, _KEYS = sa.bindparam("now"), sa.bindparam("since"), sa.bindparam("keys", expanding=True)
+_KNOWN = sa.select(posts.c.external, posts.c.item).where(posts.c.external.in_(_KEYS))
+_SAME = (
+    sa.select(posts.c.likeness, items.c.id)
+    .join(items, items.c.id == posts.c.item)
+    .where(posts.c.likeness.in_(_KEYS), items.c.state == "open", items.c.round == 0, items.c.kind == "post", items.c.received > _SINCE)
+    .with_for_update(of=items)
+)
+_NEAR = (
+    sa.select(bands.c.band, items.c.id, items.c.signature, items.c.campaign, items.c.state, items.c.round, items.c.seen, items.c.lease_until, items.c.wordings)
+    .join(items, items.c.id == bands.c.item)
+    .where(bands.c.band.in_(_KEYS), bands.c.at > _SINCE)
+    .order_by(bands.c.at.desc())
+    .limit(sa.bindparam("most"))
+)
+_STILL_FREE = (
+    sa.select(items.c.id)
+    .where(items.c.id == sa.bindparam("the_item"), items.c.state == "open", items.c.round == 0, items.c.seen.is_(sa.false()), sa.or_(items.c.lease_until.is_(None), items.c.lease_until < _NOW))
+    .with_for_update()
+)
+_ADD_ITEMS, _ADD_POSTS, _ADD_BANDS, _ADD_NOTICES = sa.insert(items), sa.insert(posts), sa.insert(bands), sa.insert(notices)
+
 
 def fresh() -> str:
     """A new id that says nothing: neither when nor what for."""
@@ -120,6 +143,7 @@ class Intake:
         self._notices: list[dict[str, Any]] = []
         self._joined: dict[str, dict[str, Any]] = {}  # item -> what its new copies change
         self._new: dict[str, dict[str, Any]] = {}  # items of this batch
+        self._wordings: dict[str, int] = {}  # item -> wordings that it did not hold before
 
     def take(self, chunk: Sequence[Submission], prepared: Sequence[Prepared | None]) -> list[str | None]:
         """Write the batch; gives back the item of each post, or None."""
@@ -154,32 +178,27 @@ class Intake:
         return out
 
     def _known(self, names: list[str]) -> dict[str, str]:
-        return {row.external: row.item for row in self._work.execute(sa.select(posts.c.external, posts.c.item).where(posts.c.external.in_(names)))} if names else {}
+        return {row.external: row.item for row in self._work.execute(_KNOWN, {"keys": names})} if names else {}
 
     def _same(self, likenesses: list[str]) -> dict[str, str]:
         """Items that hold exactly this wording and still wait for their first decision."""
         if not likenesses:
             return {}
-        query = (
-            sa.select(posts.c.likeness, items.c.id)
-            .join(items, items.c.id == posts.c.item)
-            .where(posts.c.likeness.in_(set(likenesses)), items.c.state == "open", items.c.round == 0, items.c.kind == "post", items.c.received > self._since)
-        )
-        return {row.likeness: row.id for row in self._work.execute(query.with_for_update(of=items) if self._store.postgres else query)}
+        return {row.likeness: row.id for row in self._work.execute(_SAME, {"keys": sorted(set(likenesses)), "since": self._since})}
 
     def _near(self, keys: list[int]) -> dict[int, list[dict[str, Any]]]:
         """Items by band, latest first: those that a new wording may join, and those whose campaign it belongs to."""
         found: dict[int, list[dict[str, Any]]] = {}
+        entries: dict[str, dict[str, Any]] = {}
         if not keys:
             return found
-        columns = (items.c.id, items.c.signature, items.c.campaign, items.c.state, items.c.round, items.c.seen, items.c.lease_until)
-        query = sa.select(bands.c.band, *columns).join(items, items.c.id == bands.c.item)
         unique = sorted(set(keys))
         for part in (unique[i : i + 500] for i in range(0, len(unique), 500)):
-            for row in self._work.execute(query.where(bands.c.band.in_(part), bands.c.at > self._since).order_by(bands.c.at.desc())):
+            for row in self._work.execute(_NEAR, {"keys": part, "since": self._since, "most": 2 * MOST_VARIANTS * len(part)}):
                 if row.signature is not None and len(found.setdefault(row.band, [])) < MOST_VARIANTS:
-                    free = row.state == "open" and row.round == 0 and not row.seen and (row.lease_until is None or row.lease_until < self._work.now)
-                    found[row.band].append({"id": row.id, "campaign": row.campaign, "signature": np.frombuffer(row.signature, dtype=np.uint32), "free": free})
+                    unread = row.state == "open" and row.round == 0 and not row.seen and (row.lease_until is None or row.lease_until < self._work.now)
+                    entry = entries.setdefault(row.id, {"id": row.id, "wordings": row.wordings, "campaign": row.campaign, "signature": np.frombuffer(row.signature, dtype=np.uint32), "unread": unread})
+                    found[row.band].append(entry)
         return found
 
     @property
@@ -197,21 +216,14 @@ class Intake:
     def _nearest(self, one: Prepared, near: dict[int, list[dict[str, Any]]]) -> str | None:
         """An item that this new wording joins: nobody reads it or has read it, so whoever decides will see this wording too."""
         for entry in self._like(one, near):
-            if not entry["free"]:
+            if not entry["unread"] or entry["wordings"] >= MOST_VARIANTS:
                 continue
             identity = str(entry["id"])
-            if identity in self._new:
-                own = {p["likeness"] for p in self._posts if p["item"] == identity}
-                if len(own) < MOST_VARIANTS:
-                    return identity
-                continue
-            free = sa.and_(items.c.state == "open", items.c.round == 0, items.c.seen.is_(False), sa.or_(items.c.lease_until.is_(None), items.c.lease_until < self._work.now))
-            locked = self._work.execute(sa.select(items.c.id).where(items.c.id == identity, free).with_for_update()).first()
-            wordings = self._work.execute(sa.select(sa.func.count(sa.distinct(posts.c.likeness))).where(posts.c.item == identity)).scalar_one()
-            here = {p["likeness"] for p in self._posts if p["item"] == identity}
-            if locked is not None and wordings + len(here) < MOST_VARIANTS:
+            if identity in self._new or self._work.execute(_STILL_FREE, {"the_item": identity, "now": self._work.now}).first() is not None:
+                entry["wordings"] += 1
+                self._wordings[identity] = self._wordings.get(identity, 0) + 1
                 return identity
-            entry["free"] = False
+            entry["unread"] = False
         return None
 
     def _begin(self, submission: Submission, one: Prepared, near: dict[int, list[dict[str, Any]]]) -> str:
@@ -226,14 +238,15 @@ class Intake:
             "evidence": json_bytes({"reasons": list(decision.reasons), "versions": dict(decision.versions), "context": asdict(context), "assessment": assessment.to_dict(),
                                     "expires_after_seconds": decision.expires_after.total_seconds() if decision.expires_after else None}),
             "graphic": assessment.tier is Tier.TOP or decision.category in GRAPHIC, "received": now, "due": self._due(decision.priority), "state": "open", "outcome": None, "round": 0,
-            "opinions": 0, "seen": False, "second": self._key.draw("second", submission.post.id) < self._settings.second_share, "probability": one.probability, "copies": 0,
+            "opinions": 0, "seen": False, "second": self._key.draw("second", submission.post.id) < self._settings.second_share, "probability": one.probability, "copies": 0, "wordings": 1,
             "held_until": None, "campaign": like[0]["campaign"] if like else identity, "signature": one.signature.tobytes() if one.signature is not None else None, "golden": None,
         }  # fmt: skip
         self._items.append(row)
         self._new[identity] = row
+        entry = {"id": identity, "wordings": 1, "campaign": row["campaign"], "signature": one.signature, "unread": True}
         for band in one.bands:
             self._bands.append({"band": band, "item": identity, "at": now})
-            near.setdefault(band, []).insert(0, {"id": identity, "campaign": row["campaign"], "signature": one.signature, "free": True})
+            near.setdefault(band, []).insert(0, entry)
         return identity
 
     def _due(self, priority: float) -> int:
@@ -272,23 +285,24 @@ class Intake:
         work = self._work
         for row in self._items:
             change = self._joined.pop(row["id"])
-            row.update(copies=change["copies"], due=self._urgent(0, change["copies"], change["due"]), held_until=change["held_until"], action=change["action"], graphic=change["graphic"])
+            row.update(copies=change["copies"], wordings=1 + self._wordings.get(row["id"], 0), due=self._urgent(0, change["copies"], change["due"]), held_until=change["held_until"], action=change["action"], graphic=change["graphic"])
         if self._items:
-            work.execute(sa.insert(items), self._items)
+            work.execute(_ADD_ITEMS, self._items)
         if self._posts:
-            work.execute(sa.insert(posts), self._posts)
+            work.execute(_ADD_POSTS, self._posts)
         if self._bands:
             unique = {(row["band"], row["item"]): row for row in self._bands}
-            work.execute(sa.insert(bands), list(unique.values()))
+            work.execute(_ADD_BANDS, list(unique.values()))
         if self._notices:
-            work.execute(sa.insert(notices), self._notices)
+            work.execute(_ADD_NOTICES, self._notices)
         for item in sorted(self._joined):
             change = self._joined[item]
-            now = work.execute(sa.select(items.c.copies, items.c.due, items.c.held_until, items.c.action, items.c.graphic).where(items.c.id == item)).one()
+            now = work.execute(sa.select(items.c.copies, items.c.due, items.c.held_until, items.c.action, items.c.graphic, items.c.wordings).where(items.c.id == item)).one()
             due = self._urgent(now.copies, now.copies + change["copies"], min(now.due, change["due"]))
             held = max(filter(None, (now.held_until, change["held_until"])), default=None)
             action = max(now.action, change["action"], key=lambda a: Action(a).rank)
-            work.execute(sa.update(items).where(items.c.id == item).values(copies=now.copies + change["copies"], due=due, held_until=held, action=action, graphic=now.graphic or change["graphic"]))
+            values = {"copies": now.copies + change["copies"], "wordings": now.wordings + self._wordings.get(item, 0), "due": due, "held_until": held, "action": action}
+            work.execute(sa.update(items).where(items.c.id == item).values(**values, graphic=now.graphic or change["graphic"]))
         names = ("day", "language", "action", "category", "policy")
         self._store.tally(work, tallies, [{**dict(zip(names, key, strict=True)), "n": n} for key, n in counts.items()])
 

@@ -37,6 +37,30 @@ _MAX_TEXT = 20_000
 """Characters of a note or of the grounds of an appeal."""
 _ANSWERS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "cannot_tell"}
 
+# The statements of every claim and verdict, built once: building them anew takes longer than running them.
+_NOW, _ITEM, _REVIEWER = sa.bindparam("now"), sa.bindparam("the_item"), sa.bindparam("who")
+_UNLEASED = sa.or_(items.c.lease_until.is_(None), items.c.lease_until <= _NOW)
+_MINE = sa.select(items).where(items.c.leased_to == _REVIEWER, items.c.state == "open", items.c.lease_until > _NOW).limit(1)
+_FREE = sa.select(items).where(items.c.id == _ITEM, items.c.state == "open", _UNLEASED).with_for_update(skip_locked=True)
+_LEASE = sa.update(items).where(items.c.id == _ITEM).values(leased_to=sa.bindparam("to"), lease_until=sa.bindparam("until"), claimed=_NOW)
+_WAITING = sa.select(items.c.due, items.c.id).where(items.c.state == sa.literal_column("'open'"), items.c.skill == sa.bindparam("skill"), _UNLEASED).order_by(items.c.due).limit(_CANDIDATES)
+_READ = sa.select(verdicts.c.id).where(verdicts.c.item == items.c.id, verdicts.c.reviewer == _REVIEWER)
+_NEXT_UNSEEN = _WAITING.where(items.c.seen.is_(sa.false()))
+_NEXT_SEEN = _WAITING.where(items.c.seen.is_(sa.true()), ~_READ.exists())
+_ROW = sa.select(items).where(items.c.id == _ITEM).with_for_update()
+_SPOKEN = sa.select(verdicts.c.id).where(verdicts.c.item == _ITEM, verdicts.c.reviewer == _REVIEWER)
+_ROUND = sa.select(verdicts).where(verdicts.c.item == _ITEM, verdicts.c.round == sa.bindparam("number")).order_by(verdicts.c.id)
+_GIVEN = sa.update(items).where(items.c.id == _ITEM).values(leased_to=None, lease_until=None, claimed=None, seen=True, opinions=items.c.opinions + 1)
+_SETTLED = sa.update(items).where(items.c.id == _ITEM).values(state="settled", outcome=sa.bindparam("result"), decided=_NOW, held_until=None)
+_POSTS = sa.select(posts.c.id, posts.c.hold_open, posts.c.held_until).where(posts.c.item == _ITEM).order_by(posts.c.id)
+_NO_HOLD = sa.update(posts).where(posts.c.item == _ITEM, posts.c.hold_open).values(hold_open=False)
+_TEXT = sa.select(posts.c.text, posts.c.external).where(posts.c.item == _ITEM)
+_RECENT = (
+    sa.select(verdicts.c.at, items.c.graphic).join(items, items.c.id == verdicts.c.item).where(verdicts.c.reviewer == _REVIEWER, verdicts.c.at > sa.bindparam("since"))
+    .order_by(verdicts.c.at.desc()).limit(500)
+)  # fmt: skip
+_SAY = sa.insert(verdicts)
+
 
 class ReviewQueue:
     """The queue over one database. Safe for threads; each process opens its own."""
@@ -128,7 +152,7 @@ class ReviewQueue:
         skills = sorted({skill_of(code) for code in languages} | {"und"})
         for _ in range(_CANDIDATES):
             with self.store.write() as work:
-                held = work.execute(sa.select(items).where(items.c.leased_to == reviewer, items.c.state == "open", items.c.lease_until > work.now).limit(1)).first()
+                held = work.execute(_MINE, {"who": reviewer, "now": work.now}).first()
                 if held is not None:
                     if evidence:
                         work.note("evidence_shown", held.id, reviewer)
@@ -152,7 +176,7 @@ class ReviewQueue:
         check_name("reviewer", reviewer)
         with self.store.write() as work:
             row = self._row(work, item)
-            if work.execute(sa.select(verdicts.c.id).where(verdicts.c.item == item, verdicts.c.reviewer == reviewer)).first():
+            if work.execute(_SPOKEN, {"the_item": item, "who": reviewer}).first():
                 raise InputError(f"item {item}: {reviewer} gave an opinion on it already; the next one comes from somebody else")
             if row.leased_to == reviewer and row.lease_until > work.now:
                 return self._item(work, row, reviewer, evidence)
@@ -162,23 +186,21 @@ class ReviewQueue:
             return found
 
     def _lease(self, work: Work, identity: str, reviewer: str, evidence: bool) -> ReviewItem | None:
-        row = work.execute(sa.select(items).where(items.c.id == identity, items.c.state == "open", _unleased(work.now)).with_for_update(skip_locked=True)).first()
+        row = work.execute(_FREE, {"the_item": identity, "now": work.now}).first()
         if row is None:
             return None
         until = work.now + self.settings.lease // dt.timedelta(microseconds=1)
-        work.execute(sa.update(items).where(items.c.id == identity).values(leased_to=reviewer, lease_until=until, claimed=work.now))
+        work.execute(_LEASE, {"the_item": identity, "to": reviewer, "until": until, "now": work.now})
         work.note("claimed", identity, reviewer, until=moment(until).isoformat(timespec="microseconds"), evidence=evidence)
         return self._item(work, row, reviewer, evidence, until)
 
     def _candidates(self, work: Work, reviewer: str, skills: Sequence[str]) -> list[str]:
         """Ids of free items, the one that is due first in front. A few short look-ups, each along the index, whatever the size of the table."""
         found: list[tuple[int, str]] = []
-        read = sa.select(verdicts.c.id).where(verdicts.c.item == items.c.id, verdicts.c.reviewer == reviewer)
         for skill in skills:
-            for seen in (False, True):
-                query = sa.select(items.c.due, items.c.id).where(items.c.state == "open", items.c.skill == skill, items.c.seen == seen, _unleased(work.now))
-                query = (query.where(~read.exists()) if seen else query).order_by(items.c.due).limit(_CANDIDATES)
-                found += [(row.due, row.id) for row in work.execute(query)]
+            values = {"skill": skill, "now": work.now}
+            found += [(row.due, row.id) for row in work.execute(_NEXT_UNSEEN, values)]
+            found += [(row.due, row.id) for row in work.execute(_NEXT_SEEN, {**values, "who": reviewer})]
         return [identity for _, identity in sorted(found)]
 
     def _golden(self, work: Work, reviewer: str, skills: Sequence[str]) -> str | None:
@@ -194,7 +216,7 @@ class ReviewQueue:
         work.execute(sa.insert(items).values(
             id=identity, kind="golden", language=golden.language, skill=golden.skill, tier=Tier.NONE.value, action="review", priority=0.5, policy="golden",
             evidence=json_bytes({"reasons": [], "versions": {}, "context": {}, "assessment": None, "expires_after_seconds": None}), graphic=False, received=work.now, due=work.now,
-            state="open", round=0, opinions=0, seen=False, second=False, copies=1, campaign=identity, golden=golden.id,
+            state="open", round=0, opinions=0, seen=False, second=False, copies=1, wordings=1, campaign=identity, golden=golden.id,
         ))  # fmt: skip
         digest = salted(salt, golden.text)
         work.execute(sa.insert(posts).values(id=post, item=identity, source="own_initiative", received=work.now, hold_open=False, salt=salt, text=golden.text, digest=digest))
@@ -221,8 +243,7 @@ class ReviewQueue:
 
     def _pause(self, work: Work, reviewer: str) -> str | None:
         since = work.now - dt.timedelta(hours=4) // dt.timedelta(microseconds=1)
-        query = sa.select(verdicts.c.at, items.c.graphic).join(items, items.c.id == verdicts.c.item).where(verdicts.c.reviewer == reviewer, verdicts.c.at > since)
-        recent = [(moment(row.at), bool(row.graphic)) for row in work.execute(query.order_by(verdicts.c.at.desc()).limit(500))]
+        recent = [(moment(row.at), bool(row.graphic)) for row in work.execute(_RECENT, {"who": reviewer, "since": since})]
         return suggest_pause(recent, moment(work.now), self.settings) if recent else None
 
     def release(self, item: str, reviewer: str) -> None:
@@ -259,9 +280,9 @@ class ReviewQueue:
             identity = fresh()
             values = {**row._mapping, "id": identity, "state": "open", "outcome": None, "decided": None, "round": 0, "opinions": 0, "seen": False, "leased_to": None, "lease_until": None}
             held = max((p.held_until for p in moved if p.hold_open), default=None)
-            work.execute(sa.insert(items).values({**values, "claimed": None, "copies": len(moved), "signature": None, "held_until": held}))
+            work.execute(sa.insert(items).values({**values, "claimed": None, "copies": len(moved), "wordings": 1, "signature": None, "held_until": held}))
             work.execute(sa.update(posts).where(posts.c.id.in_([p.id for p in moved])).values(item=identity))
-            work.execute(sa.update(items).where(items.c.id == item).values(copies=row.copies - len(moved)))
+            work.execute(sa.update(items).where(items.c.id == item).values(copies=row.copies - len(moved), wordings=row.wordings - 1))
             for one in moved:
                 work.note("split", identity, reviewer, post=one.id, digest=one.digest, out_of=item)
         return identity
@@ -299,17 +320,16 @@ class ReviewQueue:
             note, salt = (verdict.note.encode("utf-8", "surrogatepass"), secrets.token_bytes(16)) if verdict.note else (None, None)
             digest = salted(salt, note) if note is not None and salt is not None else None
             given = work.now if at is None else min(work.now, (at - moment(0)) // dt.timedelta(microseconds=1))
-            work.execute(sa.insert(verdicts).values(
-                item=row.id, round=row.round, reviewer=verdict.reviewer, labels=labels, restrict=verdict.restrict, at=given,
-                seconds=None if elsewhere or row.claimed is None else (work.now - row.claimed) / 1e6, note=note, note_salt=salt, note_digest=digest,
-            ))  # fmt: skip
+            work.execute(_SAY, {
+                "item": row.id, "round": row.round, "reviewer": verdict.reviewer, "labels": labels, "restrict": verdict.restrict, "at": given,
+                "seconds": None if elsewhere or row.claimed is None else (work.now - row.claimed) / 1e6, "note": note, "note_salt": salt, "note_digest": digest,
+            })  # fmt: skip
             work.note("labelled", row.id, verdict.reviewer, labels=json.loads(labels), restrict=verdict.restrict, round=row.round, note=digest, elsewhere=elsewhere)
-            free = {"leased_to": None, "lease_until": None, "claimed": None, "seen": True, "opinions": row.opinions + 1}
+            work.execute(_GIVEN, {"the_item": row.id})
             if row.kind == "golden":
-                work.execute(sa.update(items).where(items.c.id == row.id).values(**free, state="settled", decided=work.now))
+                work.execute(_SETTLED, {"the_item": row.id, "result": None, "now": work.now})
                 return Ruling(row.id, True, None, "")
-            work.execute(sa.update(items).where(items.c.id == row.id).values(**free))
-            opinions = _opinions(work.connection, row.id, row.round)
+            opinions = [read_opinion(one) for one in work.execute(_ROUND, {"the_item": row.id, "number": row.round})]
             ruling = rule(row.id, opinions, second=bool(row.second), standing=row.outcome)
             if ruling.settled:
                 self._settle(work, row, ruling, opinions)
@@ -320,8 +340,8 @@ class ReviewQueue:
         appeal = work.execute(sa.select(appeals).where(appeals.c.item == row.id, appeals.c.result.is_(None))).first() if row.round else None
         result = None if appeal is None else "upheld" if ruling.outcome == appeal.against else "overturned"
         work.note("settled", row.id, "system", outcome=ruling.outcome, round=row.round, appeal=result)
-        work.execute(sa.update(items).where(items.c.id == row.id).values(state="settled", outcome=ruling.outcome, decided=work.now, held_until=None))
-        mine = list(work.execute(sa.select(posts.c.id, posts.c.hold_open, posts.c.held_until).where(posts.c.item == row.id).order_by(posts.c.id)))
+        work.execute(_SETTLED, {"the_item": row.id, "result": ruling.outcome, "now": work.now})
+        mine = list(work.execute(_POSTS, {"the_item": row.id}))
         kind: NoticeKind | None = None
         told = [p.id for p in mine]
         if appeal is not None and appeal.party == "author":
@@ -335,7 +355,8 @@ class ReviewQueue:
             reasons = reasons_of(opinions) if ruling.outcome == "restricted" else ()
             body = json_bytes({"reasons": list(reasons), "text": write_notice(kind, reasons)})
             work.execute(sa.insert(notices), [{"post": post, "kind": kind, "at": work.now, "body": body} for post in told])
-        work.execute(sa.update(posts).where(posts.c.item == row.id, posts.c.hold_open).values(hold_open=False))
+        if any(p.hold_open for p in mine):
+            work.execute(_NO_HOLD, {"the_item": row.id})
         if appeal is not None:
             work.execute(sa.update(appeals).where(appeals.c.id == appeal.id).values(result=result, decided=work.now))
 
@@ -411,7 +432,7 @@ class ReviewQueue:
     def opinions(self, item: str) -> tuple[Opinion, ...]:
         """All opinions on an item, for those who run the queue; reviewers never see them before they gave their own."""
         with self.store.read() as connection:
-            return tuple(_opinions(connection, item, None))
+            return tuple(read_opinion(row) for row in connection.execute(sa.select(verdicts).where(verdicts.c.item == item).order_by(verdicts.c.id)))
 
     def notices(self, limit: int = 1000) -> list[Notice]:
         """What authors are still to be told, oldest first."""
@@ -431,7 +452,7 @@ class ReviewQueue:
     # --- within ------------------------------------------------------------------------------------------------------------------------
 
     def _row(self, work: Work, item: str) -> Any:
-        row = work.execute(sa.select(items).where(items.c.id == item).with_for_update()).first()
+        row = work.execute(_ROW, {"the_item": item}).first()
         if row is None:
             raise InputError(f"there is no item '{item}'. `review next` shows one, `review stats` how many wait")
         return row
@@ -441,15 +462,11 @@ class ReviewQueue:
         row = self._row(work, item)
         if row.state != "open":
             raise InputError(f"item {item} is decided; an appeal would open it again")
-        if work.execute(sa.select(verdicts.c.id).where(verdicts.c.item == item, verdicts.c.reviewer == reviewer)).first():
+        if work.execute(_SPOKEN, {"the_item": item, "who": reviewer}).first():
             raise InputError(f"item {item}: {reviewer} gave an opinion on it already; the next one comes from somebody else")
         if row.leased_to != reviewer:
             raise InputError(f"item {item} is not held by {reviewer}: the lease ended and it went on, or it was never claimed. Claim one with: review next")
         return row
-
-
-def _unleased(now: int) -> sa.ColumnElement[bool]:
-    return sa.or_(items.c.lease_until.is_(None), items.c.lease_until <= now)
 
 
 def _labels(labels: Mapping[Category, bool | None]) -> str:
@@ -473,12 +490,6 @@ def read_labels(stored: str) -> dict[Category, bool | None]:
     return {Category(category): back[answer] for category, answer in json.loads(stored).items()}
 
 
-def _opinions(connection: sa.Connection, item: str, number: int | None) -> list[Opinion]:
-    query = sa.select(verdicts).where(verdicts.c.item == item).order_by(verdicts.c.id)
-    rows = connection.execute(query if number is None else query.where(verdicts.c.round == number))
-    return [read_opinion(row) for row in rows]
-
-
 def read_opinion(row: Any) -> Opinion:
     """An opinion from its row."""
     note = None if row.note is None else row.note.decode("utf-8", "surrogatepass")
@@ -489,7 +500,7 @@ def _variants(connection: sa.Connection, item: str, copies: int) -> tuple[Varian
     """The wordings of an item, the commonest first."""
     columns = (posts.c.text, posts.c.external)
     if copies == 1:
-        row = connection.execute(sa.select(*columns).where(posts.c.item == item)).one()
+        row = connection.execute(_TEXT, {"the_item": item}).one()
         return (_variant(row, 1),)
     wording = sa.func.coalesce(posts.c.likeness, posts.c.id)
     groups = sa.select(wording.label("wording"), sa.func.count().label("n"), sa.func.min(posts.c.id).label("one")).where(posts.c.item == item, posts.c.text.is_not(None)).group_by(wording)

@@ -37,6 +37,7 @@ items = sa.Table(
     sa.Column("second", sa.Boolean, nullable=False),  # drawn for a second opinion whatever the first
     sa.Column("probability", sa.Float),  # of being drawn, for samples
     sa.Column("copies", sa.Integer, nullable=False),
+    sa.Column("wordings", sa.Integer, nullable=False),  # different ones among the copies
     sa.Column("held_until", sa.BigInteger),
     sa.Column("leased_to", sa.String),
     sa.Column("lease_until", sa.BigInteger),

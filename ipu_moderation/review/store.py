@@ -10,11 +10,13 @@ import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from ipu_moderation.errors import InputError, MissingExtraError
@@ -142,15 +144,10 @@ class Store:
         """Add `n` to counters, making those that are not there."""
         if not rows:
             return
-        if self.postgres:
-            from sqlalchemy.dialects.postgresql import insert
-        else:
-            from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-        statement: Any = insert(table)
         keys = [c.name for c in table.primary_key]
         # in one order for all, so that two transactions never wait for each other's counters
         ordered = sorted(rows, key=lambda row: [str(row[k]) for k in keys])
-        work.execute(statement.on_conflict_do_update(index_elements=keys, set_={"n": table.c.n + statement.excluded.n}), ordered)
+        work.execute(_counting(table, self.postgres), ordered)
 
     def close(self) -> None:
         """Close all connections."""
@@ -189,6 +186,12 @@ class Store:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+@lru_cache
+def _counting(table: sa.Table, postgres: bool) -> sa.Insert:
+    statement = (postgresql if postgres else sqlite).insert(table)
+    return statement.on_conflict_do_update(index_elements=[c.name for c in table.primary_key], set_={"n": table.c.n + statement.excluded.n})
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import re2
-
 from ipu_moderation.normalise import fold, normalise
 from ipu_moderation.resources import rule_packs
-from ipu_moderation.rules.engine import CompiledRule, Cover, Engine, Match, Matcher, View, pattern_faults
+from ipu_moderation.rules.engine import CompiledRule, Cover, Engine, Match, View, pattern_faults, refusals
 from ipu_moderation.rules.schema import Choice, Fault, Literal_, Node, Pack, Repeat, Rule, Sequence_, Source, TermList, Vocabulary, parse, read_pack, words_in
 from ipu_moderation.taxonomy import Category, TargetGroup
 
@@ -55,7 +53,7 @@ def check_pack(path: Path | str) -> list[Fault]:
         for n, rule in enumerate(pack.rules):
             faults += _symmetry_faults(rule, n, source, vocabulary)
         examples = _Examples(pack, used, source, vocabulary)
-        faults += list(examples.refused()) or examples.faults()
+        faults += list(refusals(examples.own, source)) or examples.faults()
     return sorted(faults, key=lambda f: (f.line, f.column))
 
 
@@ -239,29 +237,6 @@ class _Examples:
         self.rules = self.own.rules
         self.numbers = {rule.id: n for n, rule in enumerate(pack.rules)}
 
-    def refused(self) -> Iterator[Fault]:
-        """Patterns that RE2 does not take, that match nothing at all, or that no word can rule out."""
-        for rule in self.rules:
-            n = self.numbers[rule.rule.id]
-            for field, matchers in (("pattern", rule.matchers), ("unless", rule.unless)):
-                for i, matcher in enumerate(matchers):
-                    message = self._refusal(rule, matcher, needs_words=rule.rule.effect == "raise" and field == "pattern")
-                    if message:
-                        yield self.source.fault(("rules", n, field, i), f"rule {rule.rule.id}: {message[0]}", message[1])
-
-    def _refusal(self, rule: CompiledRule, matcher: Matcher, *, needs_words: bool) -> tuple[str, str] | None:
-        try:
-            compiled = matcher.compiled
-        except re2.error as error:
-            reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-            return f"RE2 refuses the pattern: {reason}", "Make it shorter, or its repeats smaller."
-        found = compiled.search(b" ")
-        if found is not None and found.span(1)[0] == found.span(1)[1]:
-            return "matches the empty string", "Something in it must not be optional."
-        if needs_words and not matcher.needs:
-            return "names no whole word or list that must occur", "Name one outside of optional parts, so that most texts need no look."
-        return None
-
     def faults(self) -> Iterator[Fault]:
         """What fails, one fault an example."""
         for rule in self.rules:
@@ -274,7 +249,7 @@ class _Examples:
 
     def _run(self, rule: CompiledRule, kind: str, example: str) -> tuple[str, str] | None:
         try:
-            expanded = expand(example, self.lists, one_a_target=rule.rule.effect == "excuse")
+            expanded = expand(example, self.lists, one_a_target=kind != "should_match")
         except ExampleError as error:
             return f"{kind}: {error}", f"Lists: {', '.join(sorted(self.lists))}."
         if kind == "should_match" and not all(e.marks for e in expanded):
@@ -297,30 +272,31 @@ class _Examples:
         more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
         return f"{kind}: {message}, with {', '.join(every[:_SHOWN])}{more} (of {len(expanded)})", hint
 
-    def _spans(self, rule: CompiledRule, text: str) -> list[tuple[int, int]]:
-        view = View(normalise(text))
-        return [view.text.span(m.start, m.end) for m in rule.find(view, rule.matchers)]
+    def _found(self, rule: CompiledRule, view: View) -> list[Match]:
+        """Matches of a rule as a user's text would get them: only patterns whose words occur are tried."""
+        return rule.find(view, [m for candidate, m in self.own.index(rule.rule.effect).candidates(view) if candidate is rule])
 
     def _matches(self, rule: CompiledRule, example: _Example) -> tuple[str, str] | None:
-        found = self._spans(rule, example.text)
+        view = View(normalise(example.text))
+        found = [view.text.span(m.start, m.end) for m in self._found(rule, view)]
         if sorted(found) == sorted(example.marks):
-            if any(candidate is rule for candidate, _ in self.own.index("raise").candidates(View(normalise(example.text)))):
-                return None
-            return "the rule is not among the candidates of its own example", "This is a fault of the engine; please report it."
-        if not found:
-            view = View(normalise(example.text))
-            if any(True for m in rule.matchers for _ in m.matches(view, rule.pack.not_names)):
-                return "matches, but `unless` voids it", "Narrow `unless`."
-            return "does not match", "Look at spaces, forms and {gap:N}; the text is folded (case, points, leet) before it is matched."
-        return f"matches {_quoted(example.text, found)} instead of {_quoted(example.text, example.marks)}", "Move [[ and ]], or mend the pattern."
+            return None
+        if found:
+            return f"matches {_quoted(example.text, found)} instead of {_quoted(example.text, example.marks)}", "Move [[ and ]], or mend the pattern."
+        if rule.find(view, rule.matchers):
+            return "is not among the candidates of its own example", "This is a fault of the engine; please report it."
+        if any(True for m in rule.matchers for _ in m.matches(view, rule.pack.not_names)):
+            return "matches, but `unless` voids it", "Narrow `unless`."
+        return "does not match", "Look at spaces, forms and {gap:N}; the text is folded (case, points, leet) before it is matched."
 
     def _does_not_match(self, rule: CompiledRule, example: _Example) -> tuple[str, str] | None:
-        found = self._spans(rule, example.text)
+        view = View(normalise(example.text))
+        found = [view.text.span(m.start, m.end) for m in self._found(rule, view)]
         return (f"matches {_quoted(example.text, found)}", "Narrow the pattern, or say `unless`.") if found else None
 
     def _raised(self, rule: CompiledRule, example: _Example, view: View) -> list[tuple[Match, Match | None]]:
         """Raises that this excuse may cover, those marked when some are, and the match that covers each."""
-        cover = Cover(rule, rule.find(view, rule.matchers), view)
+        cover = Cover(rule, self._found(rule, view), view)
         out = []
         for raised, matches in self.engine.matches("raise", view, self.engine.packs):
             if raised.rule.category in rule.rule.covers:
@@ -338,7 +314,7 @@ class _Examples:
         bare = [view.text.span(m.start, m.end) for m, by in raised if by is None]
         if not bare:
             return None
-        if not rule.find(view, rule.matchers):
+        if not self._found(rule, view):
             return "the excuse does not match", "Mend its pattern, or `unless`."
         return f"does not cover {_quoted(example.text, bare)}", "Look at scope, side and window."
 

@@ -134,6 +134,8 @@ class View:
             starts = [0]
             view, raw = self.view, self.text.raw
             for match in _SENTENCE_END.finditer(view):
+                if not match[1] and match.end() < len(view) and _FIRM_END.search(match[0]) is None:
+                    continue
                 if match[0][0] == "." and self._is_abbreviation(match.start(), abbreviations):
                     continue
                 starts.append(match.end())
@@ -205,8 +207,10 @@ class View:
         return self._marked[not_names]
 
 
-_SENTENCE_END = re.compile(f"[{re.escape(ENDERS)}]+[\"')\\]]*(?=\\s|$)\\s*|[!?\u3002\uff01\uff1f]+[\"')\\]\u300d\u300f]*\\s*")
-_LINE_END = re.compile(r"\s*\n\s*")
+_SENTENCE_END = re.compile(f"[{re.escape(ENDERS)}]+[\"')\\]\u300d\u300f]*(\\s*)")
+#: What ends a sentence without a space after it, as a full stop in a number or an address does not.
+_FIRM_END = re.compile("[!?\u061f\u3002\u0964\u0965]")
+_LINE_END = re.compile(r"\n\s*")
 _CLAUSE_END = re.compile(r"[;:]\s|\s-\s|[\uff1b\u061b]")
 _PAIRS = {"«": "»", "„": "“", "‹": "›", "「": "」", "『": "』", "《": "》"}
 _QUOTE = re.compile("[\"'«»„“‹›「」『』《》]")
@@ -593,7 +597,8 @@ class RuleSet:
 
     def _finding(self, rule: CompiledRule, category: Category, match: Match, text: Text, excused_by: str | None) -> Finding:
         start, end = text.span(match.start, match.end)
-        note = rule.rule.note.get(self._note_language) or rule.rule.note["en"]
+        notes = rule.rule.note
+        note = notes.get(self._note_language) or notes.get("en") or next(iter(notes.values()), "")
         return Finding(rule.info.id, category, rule.rule.effect, start, end, note, excused_by)
 
     def _compile(self) -> Engine:
@@ -745,23 +750,56 @@ def load_packs(paths: Iterable[Path | str] | None = None, extra: Iterable[Path |
     Raises:
         PackError: with every fault of every pack.
     """
-    chosen = [*(_files(paths) if paths is not None else rule_packs()), *_files(extra)]
+    shipped = {p.resolve() for p in rule_packs()}
     packs: list[Pack] = []
     sources: list[Source] = []
     faults: list[Fault] = []
-    for path in chosen:
+    own: list[tuple[Pack, Source]] = []
+    for path in [*(_files(paths) if paths is not None else rule_packs()), *_files(extra)]:
         pack, source, found = read_pack(path)
         faults += found
         if pack is not None:
             packs.append(pack)
             sources.append(source)
+            if path.resolve() not in shipped:
+                own.append((pack, source))
     faults += pattern_faults(packs, sources)
+    if not faults:
+        # The tests of the package have done this for its own packs.
+        by_name = {p.name: p for p in packs}
+        for pack, source in own:
+            faults += refusals(CompiledPack(pack, [by_name[u] for u in pack.uses]), source)
     if faults:
         shown = "\n".join(f"{n}. {f}" for n, f in enumerate(faults, 1))
         raise PackError(
             f"{len(faults)} faults in rule packs; see them with their examples by: ipu-moderation rules check FILE\n{shown}", tuple(str(f) for f in faults)
         )
     return RuleSet(packs, note_language)
+
+
+def refusals(pack: CompiledPack, source: Source) -> Iterator[Fault]:
+    """Patterns that RE2 does not take, that match nothing at all, or that no word can rule out."""
+    numbers = {rule.id: n for n, rule in enumerate(pack.pack.rules)}
+    for rule in pack.rules:
+        for field, matchers in (("pattern", rule.matchers), ("unless", rule.unless)):
+            for i, matcher in enumerate(matchers):
+                message = _refusal(matcher, needs_words=rule.rule.effect == "raise" and field == "pattern")
+                if message:
+                    yield source.fault(("rules", numbers[rule.rule.id], field, i), f"rule {rule.rule.id}: {message[0]}", message[1])
+
+
+def _refusal(matcher: Matcher, *, needs_words: bool) -> tuple[str, str] | None:
+    try:
+        compiled = matcher.compiled
+    except re2.error as error:
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        return f"RE2 refuses the pattern: {reason}", "Make it shorter, or its repeats smaller."
+    found = compiled.search(b" ")
+    if found is not None and found.span(1)[0] == found.span(1)[1]:
+        return "matches the empty string", "Something in it must not be optional."
+    if needs_words and not matcher.needs:
+        return "names no whole word or list that must occur", "Name one outside of optional parts, so that most texts need no look."
+    return None
 
 
 def _files(paths: Iterable[Path | str]) -> list[Path]:

@@ -783,7 +783,7 @@ class Writer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self.letter = f"[{vocabulary.letters}]"
-        enders = ENDERS.replace(".", "\\.").replace("\n", "\\n")
+        enders = self.enders = ENDERS.replace(".", "\\.").replace("\n", "\\n")
         self.between = f"[^{vocabulary.letters}{enders}]+"
         # A gap may not run over a comma: what follows it is seldom the object of the verb before.
         self.in_gap = f"[^{vocabulary.letters}{enders},;:()]+"
@@ -797,11 +797,13 @@ class Writer:
         other = f"[^{self.vocabulary.letters}]"
         spaced = self.vocabulary.spaced
         before = f"(?:^|{other})" if spaced else ""
-        after = f"(?:{other}|$)" if spaced else ""
+        # Not before a possessive: what is said of women's rights is not said of women.
+        after = f"(?:[^{self.vocabulary.letters}']|$|'(?:$|[^s]|s[{self.vocabulary.letters}]))" if spaced else ""
         if items and items[0] == Mark("start"):
             items.pop(0)
-            # The start of a sentence or of what follows a comma, a colon, a dash or a quotation mark; handles before it do not count.
-            marks = '[.!?\\x{2026}\\n,;:"()\\x{61f}\\x{6d4}\\x{964}\\x{3002}\\x{60c}\\x{ff0c}>*-]'
+            # The start of a sentence or of what follows a colon, a dash or a quotation mark; handles before it do not count. After a comma
+            # stands more often a further verb of somebody else ("they loot, kill ...") than a call.
+            marks = f"[{self.enders}" + ';:"()\\x{61b}\\x{ff1a}>*-]'
             before = f"(?:^|{marks}){other}*(?:@[{self.vocabulary.letters}]+{other}+)*" if spaced else f"(?:^|{marks})\\s*"
         if items and items[-1] == Mark("end"):
             items.pop()

@@ -114,6 +114,7 @@ def upgrade() -> None:
         sa.Column("second", sa.Boolean, nullable=False),
         sa.Column("probability", sa.Float),
         sa.Column("copies", sa.Integer, nullable=False),
+        sa.Column("wordings", sa.Integer, nullable=False),
         sa.Column("held_until", sa.BigInteger),
         sa.Column("leased_to", sa.String),
         sa.Column("lease_until", sa.BigInteger),
