@@ -7,7 +7,7 @@ WORK = .work
 .PHONY: demo test check model eval benchmark wheel clean
 
 demo: $(VENV)/core
-	@$(BIN)/ipu-moderation assess ipu_moderation/data/samples/posts.csv --show-text
+	@$(BIN)/ipu-moderation assess ipu_moderation/data/samples/posts.csv --show-text --table
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -q

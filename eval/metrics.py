@@ -149,9 +149,14 @@ def levels_of(y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def interval(values: np.ndarray, *, basic_about: float | None = None) -> tuple[float | None, float | None]:
-    """The middle 95 % of resampled values; with `basic_about` mirrored about the point value, for figures that resampling pushes up."""
+    """The middle 95 % of resampled values; with `basic_about` mirrored about the point value, for figures that resampling pushes up.
+
+    (None, None) when resamples never differ: a bootstrap that cannot vary says nothing of how sure a figure is.
+    """
     values = values[np.isfinite(values)]
     if len(values) < 20:
+        return None, None
+    if values.max() - values.min() < 1e-12:
         return None, None
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     if basic_about is not None:

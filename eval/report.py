@@ -134,7 +134,7 @@ def _evaluation(r: Mapping[str, Any]) -> list[Section]:
     overall = r["overall"]
     sections.append(Section("overall", "Overall", tables=[_all_figures("All figures, all rows", overall)]))
     if r["language"]:
-        section = Section("language", "By language", [f"{len(r['language'])} languages, the one with most rows first."])
+        section = Section("language", "By language", ["The language with most rows first."])
         for category in overall:
             table = _by_part("By language", "language", r["language"], category)
             if table.rows and any(c.value != "-" for row in table.rows for c in row.cells[2:]):

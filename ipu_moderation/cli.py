@@ -38,7 +38,8 @@ app = typer.Typer(
 rules_app = typer.Typer(no_args_is_help=True, help="Rule packs: check and list.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(policy_app, name="policy")
-_out, _err = Console(), Console(stderr=True)
+_out = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", 150)))
+_err = Console(stderr=True)
 
 _STYLE = {"allow": "green", "review": "yellow", "hold": "bold red"}
 _PAGE = 200
@@ -62,6 +63,7 @@ def assess(
     model: Annotated[Path | None, typer.Option(help="A model directory of your own; the one in the package without it.")] = None,
     show_text: ShowText = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read, and write no file.")] = False,
+    table: Annotated[bool | None, typer.Option("--table/--no-table", help="Print a table, or JSONL, whatever standard output is.")] = None,
 ) -> None:
     """Assess every post of a file, and say what the policy makes of it."""
     from ipu_moderation import batch
@@ -74,7 +76,7 @@ def assess(
         chosen = load_policy(policy)
         moderator = Moderator(CompactClassifier(model, threads=max(1, cores() // workers)))
         columns = batch.Columns(text_column, id_column, language_column)
-        if output is None and sys.stdout.isatty():
+        if output is None and (sys.stdout.isatty() if table is None else table):
             rows = batch.assess_rows(batch.read(source, columns, strict=strict), moderator, chosen, show_text=show_text, workers=workers)
             incomplete = 0
             while page := list(islice(rows, _PAGE)):

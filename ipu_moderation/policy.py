@@ -124,10 +124,10 @@ class Policy(BaseModel):
         if held:
             asks.append(held)
         if not asks:
-            return Decision(Action.ALLOW, 0.0, None, self._notes(assessment), self.id, assessment.versions)
+            return Decision(Action.ALLOW, 0.0, None, _notes(assessment), self.id, assessment.versions)
         action, _, category, _ = max(asks, key=lambda ask: (ask[0].rank, ask[1]))
         priority = _priority(max(ask[1] for ask in asks), assessment, context, category)
-        reasons = tuple(dict.fromkeys(ask[3] for ask in sorted(asks, key=lambda ask: (-ask[0].rank, -ask[1])))) + self._notes(assessment)
+        reasons = tuple(dict.fromkeys(ask[3] for ask in sorted(asks, key=lambda ask: (-ask[0].rank, -ask[1])))) + _notes(assessment) + _unmeasured(assessment)
         expires = dt.timedelta(hours=self.hold_hours) if action is Action.HOLD else None
         return Decision(action, priority, category, reasons, self.id, assessment.versions, expires)
 
@@ -147,19 +147,25 @@ class Policy(BaseModel):
                 return Action.HOLD, score.value, category, reason
         return None
 
-    def _notes(self, assessment: Assessment) -> tuple[str, ...]:
-        """What a reader of the decision should know of the assessment's limits."""
-        notes = []
-        excuses = sorted({f.excused_by for f in assessment.findings if f.excused_by})
-        if excuses:
-            notes.append(f"Not counted, since something in the text excuses it ({', '.join(excuses)}).")
-        if assessment.truncated:
-            notes.append("The text was longer than what the classifier reads; it is never held for that reason.")
-        if assessment.faults:
-            notes.append("Something failed on the way; the text is never held for that reason: " + "; ".join(assessment.faults) + ".")
-        if assessment.support == "unmeasured" and assessment.scores:
-            notes.append(f"The quality for language '{assessment.language.code}' is not measured in every category: read the scores with care.")
-        return tuple(notes)
+
+def _notes(assessment: Assessment) -> tuple[str, ...]:
+    """What a reader of any decision should know of the assessment's limits."""
+    notes = []
+    excuses = sorted({f.excused_by for f in assessment.findings if f.excused_by})
+    if excuses:
+        notes.append(f"Not counted, since something in the text excuses it ({', '.join(excuses)}).")
+    if assessment.truncated:
+        notes.append("The text was longer than what the classifier reads; it is never held for that reason.")
+    if assessment.faults:
+        notes.append("Something failed on the way; the text is never held for that reason: " + "; ".join(assessment.faults) + ".")
+    return tuple(notes)
+
+
+def _unmeasured(assessment: Assessment) -> tuple[str, ...]:
+    """What a reviewer should know before trusting the scores."""
+    if assessment.support == "measured" or not assessment.scores:
+        return ()
+    return (f"The quality for language '{assessment.language.code}' is not measured in every category: read the scores with care.",)
 
 
 def _only_scored(cuts: Mapping[Category, Cut]) -> None:

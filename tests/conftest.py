@@ -258,3 +258,17 @@ def held(**changes: Any) -> Assessment:
 
 
 DAY = dt.timedelta(hours=24)
+
+
+@pytest.fixture
+def default_model() -> Callable[[], Path]:
+    """The model that ships, or a visible skip where it is not made yet."""
+
+    def find() -> Path:
+        from ipu_moderation.resources import model_directory
+
+        if not (model_directory() / "manifest.json").is_file():
+            pytest.skip("ipu_moderation/data/model is not made yet: make model")
+        return model_directory()
+
+    return find

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 
 from ipu_moderation.errors import InputError
 from ipu_moderation.normalise import normalise
+from ipu_moderation.review.privacy import Pseudonym
 from ipu_moderation.review.queue import ReviewQueue, read_opinion
 from ipu_moderation.review.schema import items, posts, verdicts
 from ipu_moderation.review.store import Store, moment
@@ -29,6 +31,7 @@ from ipu_moderation.types import Action, Assessment, Context, Decision, Labelled
 
 _ANSWER = {True: "yes", False: "no", None: "cannot_tell"}
 _VALUE = {answer: value for value, answer in _ANSWER.items()}
+_PSEUDONYM = re.compile(r"a-[0-9a-f]{32}")
 SOURCES: tuple[Source, ...] = ("own_initiative", "notice", "trusted_notifier", "other_notice")
 
 
@@ -166,7 +169,8 @@ def _submissions(record: Record) -> list[Submission]:
             if record.assessment is not None
             else Assessment(text, Language(record.language, 0.0), {}, {}, (), Tier.NONE, record.versions, False)
         )
-        out.append(Submission(Post(copy.id, copy.text, copy.author, None if copy.posted is None else _when(copy.posted), copy.source), assessment, decision, Context(**record.context)))
+        author = Pseudonym(copy.author) if copy.author is not None and _PSEUDONYM.fullmatch(copy.author) else copy.author
+        out.append(Submission(Post(copy.id, copy.text, author, None if copy.posted is None else _when(copy.posted), copy.source), assessment, decision, Context(**record.context)))
     return out
 
 

@@ -16,10 +16,16 @@ import sqlalchemy as sa
 
 from ipu_moderation.errors import InputError
 from ipu_moderation.review.schema import appeals, items, meta, notices, posts, verdicts
-from ipu_moderation.review.store import Store, Work, microseconds, moment
+from ipu_moderation.review.store import Store, Work, moment
 
 MIN_KEY = 16
 """Bytes; a shorter key could be guessed, and with it the pseudonyms."""
+
+
+class Pseudonym(str):
+    """A name that is a pseudonym already, as this package exported it; it is stored as it is."""
+
+    __slots__ = ()
 
 
 class Key:
@@ -55,7 +61,7 @@ class Key:
 
     def pseudonym(self, author: str) -> str:
         """The name under which an author is stored; the same author, the same name."""
-        return "a-" + self.digest("author", author).hex()[:32]
+        return str(author) if isinstance(author, Pseudonym) else "a-" + self.digest("author", author).hex()[:32]
 
     def draw(self, purpose: str, value: str) -> float:
         """A number in [0, 1) that nobody without the key can foresee, and that is the same when asked again."""
@@ -172,11 +178,3 @@ def _vacate(store: Store) -> None:
 
 def _iso(value: int | None) -> str | None:
     return None if value is None else moment(value).isoformat()
-
-
-def digest_of_note(salt: bytes, note: str) -> str:
-    """The digest that the trail holds of a note."""
-    return hashlib.sha256(salt + note.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-__all__ = ["MIN_KEY", "Key", "check_key", "digest_of_note", "erase", "microseconds", "person", "purge"]

@@ -89,13 +89,11 @@ def estimate_missed(draws: Iterable[Draw], population: int) -> Missed:
     if not weights or population <= 0:
         return Missed(Figure(None, None, None, len(weights)), None, drawn, len(weights), population)
     total = sum(w for w, missed in weights if missed)
-    mass = sum(w for w, _ in weights)
-    share = total / mass  # divided by the estimated, not the counted population: less noise, and the bias vanishes with n
-    kish = mass**2 / sum(w * w for w, _ in weights)
-    if 0 < share < 1:
-        variance = sum((w * (missed - share)) ** 2 for w, missed in weights) / mass**2
+    share = min(1.0, total / population)
+    variance = sum(w * (w - 1) for w, missed in weights if missed) / population**2  # of Poisson sampling: sum of (1 - p) / p^2 over what was found
+    if 0 < share < 1 and variance > 0:
         effective = min(float(len(weights)), share * (1 - share) / variance)
     else:
-        effective = kish
+        effective = sum(w for w, _ in weights) ** 2 / sum(w * w for w, _ in weights)  # Kish 1965
     figure = share_of(share * effective, effective, len(weights))
-    return Missed(Figure(share, figure.low, figure.high, len(weights)), share * population, drawn, len(weights), population)
+    return Missed(Figure(share, figure.low, figure.high, len(weights)), total, drawn, len(weights), population)

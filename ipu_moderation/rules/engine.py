@@ -43,6 +43,7 @@ from ipu_moderation.rules.schema import (
     Writer,
     parse,
     read_pack,
+    uses_names,
     words_in,
 )
 from ipu_moderation.taxonomy import Category, TargetGroup
@@ -261,7 +262,7 @@ def _names(text: Text, not_names: frozenset[str], sentences: list[int]) -> Itera
     for i, (a, b) in enumerate(words):
         if a and view[a - 1] == "@":
             yield from spans()
-            yield a, b, True
+            yield a - 1, b, True
             continue
         follows = run and _JOINT.fullmatch(view[words[run[-1]][1] : a])
         joins = follows and view[a:b] in _PARTICLES and i + 1 < len(words) and capital[i + 1]
@@ -293,10 +294,10 @@ class Matcher:
 
     __slots__ = ("_compiled", "needs", "regex", "uses_names")
 
-    def __init__(self, regex: str, needs: tuple[Clause, ...]) -> None:
+    def __init__(self, regex: str, needs: tuple[Clause, ...], uses_names: bool) -> None:
         self.regex = regex
         self.needs = needs
-        self.uses_names = NAME_OPEN in regex or CAPITAL_OPEN in regex
+        self.uses_names = uses_names
         self._compiled: Any = None
 
     @property
@@ -412,7 +413,7 @@ class CompiledPack:
             PatternError: when it cannot be read.
         """
         node = parse(pattern, self.vocabulary)
-        return Matcher(self.writer.write(node), self.requirements.of(node))
+        return Matcher(self.writer.write(node), self.requirements.of(node), uses_names(node))
 
     def _info(self, rule: Rule) -> RuleInfo:
         raises = rule.effect == "raise"

@@ -738,6 +738,21 @@ def _rotated(node: Node) -> Node | None:
 _ESCAPED = frozenset(r"\.+*?()|[]{}^$-/")
 
 
+def uses_names(node: Node) -> bool:
+    """Whether a pattern asks for names or capitals, which only the raw text shows."""
+    match node:
+        case Mark(name):
+            return name in ("name", "capital")
+        case Repeat(inner, _, _):
+            return uses_names(inner)
+        case Sequence_(items):
+            return any(map(uses_names, items))
+        case Choice(options):
+            return any(map(uses_names, options))
+        case _:
+            return False
+
+
 @lru_cache(maxsize=4096)
 def without_accents(text: str) -> str:
     """The text with its Latin letters bare; other scripts as they are."""

@@ -1,0 +1,94 @@
+"""Rule packs on posts written for it by people who had not seen the patterns (`eval/rules`), and on harmless public posts.
+
+    python -m eval.packs [--benign .work/table.parquet] [--save eval/results/packs.json]
+
+A post counts as found when a raising finding that no excuse covers is of the categories of its list: incitement (incitement, violence, mobilisation,
+dehumanisation, hate), or defamation risk. The language is given, as a caller who knows it would. With --benign, 20,000 rows whose labels are all 0
+show how often anything fires where nothing should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+from ipu_moderation.normalise import normalise
+from ipu_moderation.rules import RuleSet, load_packs
+from ipu_moderation.taxonomy import Category
+from ipu_moderation.types import Language
+
+HERE = Path(__file__).parent
+COUNTS = {
+    "incitement": {Category.INCITEMENT, Category.VIOLENCE, Category.MOBILISATION, Category.DEHUMANISATION, Category.HATE},
+    "defamation": {Category.DEFAMATION_RISK},
+}
+
+
+def raised(rules: RuleSet, text: str, language: str) -> list[tuple[str, Category]]:
+    """Rules that raise and are not excused."""
+    return [(f.rule, f.category) for f in rules.find(normalise(text), Language(language, 1.0)) if f.effect == "raise" and f.excused_by is None]
+
+
+def development(rules: RuleSet, directory: Path = HERE / "rules") -> dict[str, dict[str, dict[str, int]]]:
+    """Language -> list -> true and false positives and negatives."""
+    out: dict[str, dict[str, dict[str, int]]] = {}
+    for path in sorted(directory.glob("*.yaml")):
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name, categories in COUNTS.items():
+            found = {side: sum(any(c in categories for _, c in raised(rules, text, data["language"])) for text in data[name][side]) for side in ("positive", "negative")}
+            out.setdefault(data["language"], {})[name] = {
+                "tp": found["positive"], "fn": len(data[name]["positive"]) - found["positive"],
+                "fp": found["negative"], "tn": len(data[name]["negative"]) - found["negative"],
+            }  # fmt: skip
+    return out
+
+
+def benign(rules: RuleSet, table: Path, n: int = 20_000, least: int = 200) -> dict[str, object]:
+    """How often rows with hate, abuse and violence all 0 (or not said, hate and abuse 0) raise anything, by language; the language is as labelled."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(table, columns=["text", "lang", "hate", "abuse", "violence"]).to_pandas()
+    rows = rows[(rows.hate == 0) & (rows.abuse == 0) & ~(rows.violence > 0)]
+    packs = set(rules.versions)
+    rows = rows[rows.lang.isin(packs)]
+    share = -(-n // max(1, rows.lang.nunique()))
+    rows = rows.groupby("lang", group_keys=False).apply(lambda g: g.sample(min(len(g), share), random_state=5), include_groups=True) if len(rows) else rows
+    by_language: dict[str, dict[str, float]] = {}
+    fires: Counter[str] = Counter()
+    for language, group in rows.groupby("lang"):
+        hits = [raised(rules, text, language) for text in group.text]
+        fires.update(rule for hit in hits for rule in {r for r, _ in hit})
+        by_language[str(language)] = {"n": len(group), "raised": int(np.sum([bool(h) for h in hits]))}
+    total = {"n": sum(int(v["n"]) for v in by_language.values()), "raised": sum(int(v["raised"]) for v in by_language.values())}
+    return {"total": total, "languages": by_language, "rules": dict(fires.most_common(40)), "least": least}
+
+
+def main() -> None:
+    """Measure, print, save."""
+    parser = argparse.ArgumentParser(prog="python -m eval.packs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--benign", type=Path, default=Path(".work/table.parquet"), help="the clean table of training.data (passed over when it is not here)")
+    parser.add_argument("--save", type=Path, default=HERE / "results/packs.json")
+    args = parser.parse_args()
+    rules = load_packs()
+    result: dict[str, object] = {"versions": dict(rules.versions), "development": development(rules)}
+    for language, lists in result["development"].items():  # type: ignore[attr-defined]
+        for name, c in lists.items():
+            print(f"{language:8s} {name:11s} recall {c['tp']:3d}/{c['tp'] + c['fn']:3d}   wrongly raised {c['fp']:3d}/{c['fp'] + c['tn']:3d}")
+    if args.benign.exists():
+        result["benign"] = benign(rules, args.benign)
+        for language, c in result["benign"]["languages"].items():  # type: ignore[index]
+            print(f"{language:8s} harmless posts {c['n']:6,}, raised {c['raised']:4d} ({c['raised'] / c['n']:.2%})")
+        print(*(f"{n:5d} {rule}" for rule, n in list(result["benign"]["rules"].items())[:12]), sep="\n")  # type: ignore[index]
+    elif args.save.exists():
+        result["benign"] = json.loads(args.save.read_text())["benign"]
+    args.save.parent.mkdir(parents=True, exist_ok=True)
+    args.save.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

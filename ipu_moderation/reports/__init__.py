@@ -1,0 +1,1 @@
+"""What is told to the public and to authors: the transparency report, and statements of reasons under the DSA. Needs the extra `review`."""
