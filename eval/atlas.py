@@ -34,7 +34,7 @@ from training.data import ATLAS, labels, script_language
 TABLE = Path(".work/table.parquet")
 ROWS = Path(".work/eval")
 RESULTS = Path(__file__).parent / "results"
-EACH = 500
+EACH = 200
 """Rows of a language and data set at most, chosen by hash: a few large sets would drown the others, and take hours."""
 TRAIN = 40_000
 """Rows on which baselines are fitted."""

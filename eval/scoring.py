@@ -84,21 +84,19 @@ def cores() -> int:
 
 
 class Frame:
-    """Scores and labels of all rows, as arrays; no text."""
+    """Scores and labels of all rows, as arrays: some sixty bytes a row, and no text."""
 
     def __init__(self, files: list[Path]) -> None:
-        table = pa.concat_tables([pq.read_table(f) for f in files])
-        self.number = table["number"].to_numpy()  # (n_rows,)
-        self.labels = {c: table[f"label_{c}"].to_numpy() for c in MEASURED}  # each (n_rows,), -1 unknown
-        self.scores = {c: table[f"score_{c}"].to_numpy() for c in MEASURED}  # each (n_rows,), NaN unknown
-        self.action = table["action"].to_numpy()
-        self.truncated = table["truncated"].to_numpy(zero_copy_only=False)
-        self.cluster = table["cluster"].to_numpy()
+        parts = _Columns()
+        for file in files:  # part by part, so that strings of all rows are never held at once
+            parts.add(pq.read_table(file))
+        self.number = parts.array("number")  # (n_rows,)
+        self.labels = {c: parts.array(f"label_{c}") for c in MEASURED}  # each (n_rows,), -1 unknown
+        self.scores = {c: parts.array(f"score_{c}") for c in MEASURED}  # each (n_rows,), NaN unknown
+        self.action, self.truncated, self.cluster = parts.array("action"), parts.array("truncated"), parts.array("cluster")
         self.has_clusters = bool((self.cluster >= 0).any())
-        self._coded = {name: _codes(table[name]) for name in ("language", *FACETS)}
-        groups = table["groups"].combine_chunks()
-        codes, self._group_names = _codes(pa.chunked_array([groups.flatten()]))
-        self._group_rows, self._group_codes = np.repeat(np.arange(len(table)), np.diff(groups.offsets.to_numpy())), codes
+        self._coded = {name: (parts.array(name), parts.names[name]) for name in ("language", *FACETS)}
+        self._group_rows, self._group_codes, self._group_names = parts.array("group rows"), parts.array("groups"), parts.names["groups"]
 
     def __len__(self) -> int:
         return len(self.number)
@@ -121,12 +119,38 @@ class Frame:
         return self._coded[division]
 
 
-def _codes(column: Any) -> tuple[np.ndarray, list[str]]:
-    """(n,) int32, -1 for null, and the names."""
-    coded = column.dictionary_encode().combine_chunks()
-    if isinstance(coded, pa.ChunkedArray):  # zero chunks stay chunked
-        coded = pa.array([], pa.string()).dictionary_encode() if coded.num_chunks == 0 else coded.chunk(0)
-    return coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32), coded.dictionary.to_pylist()
+class _Columns:
+    """Columns of parts, put together; strings become codes."""
+
+    def __init__(self) -> None:
+        self.chunks: dict[str, list[np.ndarray]] = {}
+        self.names: dict[str, list[str]] = {name: [] for name in ("language", *FACETS, "groups")}
+        self.rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        for name in ("number", *_LABEL, *_SCORE, "action", "truncated", "cluster"):
+            self._append(name, table[name].to_numpy())
+        for name in ("language", *FACETS):
+            self._append(name, self._codes(name, table[name].combine_chunks()))
+        groups = table["groups"].combine_chunks()
+        sizes = np.diff(groups.offsets.to_numpy())
+        self._append("group rows", (self.rows + np.repeat(np.arange(len(table)), sizes)).astype(np.int32))
+        self._append("groups", self._codes("groups", groups.flatten()))
+        self.rows += len(table)
+
+    def _codes(self, name: str, column: Any) -> np.ndarray:
+        """(n,) int32, -1 for null; new names are added to those that are known."""
+        coded = column.dictionary_encode()
+        known, mine = self.names[name], coded.dictionary.to_pylist()
+        known += [new for new in mine if new not in known]
+        where = np.array([*map(known.index, mine), -1], dtype=np.int32)
+        return where[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+    def _append(self, name: str, values: np.ndarray) -> None:
+        self.chunks.setdefault(name, []).append(values)
+
+    def array(self, name: str) -> np.ndarray:
+        return np.concatenate(self.chunks.pop(name))
 
 
 def score(data: Data, spec: str, policy_name: str, out: Path, *, total: int, fresh: bool = False) -> tuple[list[Path], Run]:

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from ipu_moderation.errors import PackError
 from ipu_moderation.normalise import normalise
+from ipu_moderation.resources import rule_packs
 from ipu_moderation.rules import RuleSet, load_packs
-from ipu_moderation.rules.engine import CompiledPack, View
-from ipu_moderation.rules.schema import read_pack
+from ipu_moderation.rules.engine import CompiledPack, View, compile_re2
+from ipu_moderation.rules.schema import ENDERS, SCRIPTS, read_pack
 from ipu_moderation.taxonomy import Category, TargetGroup
-from ipu_moderation.types import Finding, Language
+from ipu_moderation.types import Finding, Language, Text
 
 EN = Language("en", 0.99)
 HEAD = "name: {name}\nlanguage: {language}\nversion: '1'\nreviewed_by: none\nscript: {script}\n"
@@ -246,6 +247,12 @@ def test_an_excuse_of_one_language_covers_a_raise_of_another(tmp_path: Path) -> 
     assert seen(rules_of(tmp_path, MINI, hindi), "tease cyclists मना है", Language("hi", 0.9)) == [("call", "tease cyclists", "law")]
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_letters_of_no_script_hold_the_end_of_a_sentence_or_a_sign(script: str) -> None:
+    letters = compile_re2(f"[{SCRIPTS[script]}]")
+    assert not [c for c in ENDERS + " ,;:()\"'-،؛፣" if letters.search(c.encode())]
+
+
 # --------------------------------------------------------------------------------------------------------------------------- packs
 
 
@@ -301,13 +308,13 @@ def test_any_text_can_be_searched_and_spans_lie_inside(mini: RuleSet, pieces: li
 @pytest.mark.parametrize("code", ["en", "fr"])
 def test_no_match_is_lost_by_looking_at_words_first(code: str) -> None:
     """The words that a pattern needs are a condition, never a filter of its own: both ways find the same."""
-    pack, _, _ = read_pack(Path(str(load_packs.__globals__["rule_packs"]()[0])).with_name(f"{code}.yaml"))
+    pack, _, _ = read_pack(next(p for p in rule_packs() if p.stem == code))
     assert pack is not None
     compiled = CompiledPack(pack)
     chosen = random.Random(0)
     firsts = {name: entries.terms for name, entries in pack.lists.items()}
     for rule in compiled.rules:
-        for example in (*rule.rule.should_match, *rule.rule.excuses):
+        for example in (*rule.rule.should_match[:2], *rule.rule.excuses[:2]):
             text = example.replace("[[", "").replace("]]", "")
             for name, terms in firsts.items():
                 text = text.replace(f"{{{name}}}", chosen.choice(terms).replace("*", ""))
@@ -361,12 +368,17 @@ BAIT = {
 }
 
 
+def plain(raw: str) -> Text:
+    """A text whose views are itself: what is timed is the rules, not the normaliser."""
+    return Text(raw, raw, raw.lower(), tuple(range(len(raw))), tuple(range(1, len(raw) + 1)))
+
+
 @pytest.mark.parametrize("bait", BAIT)
 def test_time_is_linear(mini: RuleSet, bait: str) -> None:
     """10 kB, 100 kB, 1 MB: ten times the text is not a hundred times the time, and a megabyte is a matter of seconds on any machine."""
     took = []
     for size in (10_000, 100_000, 1_000_000):
-        text = normalise((BAIT[bait] * (size // len(BAIT[bait]) + 1))[:size])
+        text = plain((BAIT[bait] * (size // len(BAIT[bait]) + 1))[:size])
         begin = time.process_time()
         mini.find(text, EN, every_excuse=True)
         took.append(time.process_time() - begin)

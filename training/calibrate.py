@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, default=Path(".work/student"))
     parser.add_argument("--weights", choices=["int8", "int4", "fp32"], default="int8")
     parser.add_argument("--out", type=Path, default=Path(".work/calibration.json"))
-    parser.add_argument("--each", type=int, default=250, help="rows a language and data set, for each half (default: %(default)s)")
+    parser.add_argument("--each", type=int, default=150, help="rows a language and data set, for each half (default: %(default)s)")
     args = parser.parse_args()
     packed = load(args.packed)
     network = new_network(packed, args.packed, list(LAYERS))

@@ -62,16 +62,18 @@ def run(path: Path, packed: Packed, rows: np.ndarray, longest: int = MAX_TOKENS)
     return out
 
 
-def sample(packed: Packed, split: int, each: int, seed: int = 3) -> np.ndarray:
-    """At most `each` development rows a language and data set, of one half."""
+def sample(packed: Packed, split: int, each: int, seed: int = 3, each_contrast: int = 6) -> np.ndarray:
+    """At most `each` development rows a language and data set, of one half, and `each_contrast` a language and kind of contrast sentence."""
     rng = np.random.default_rng(seed)
     cell = packed.language.astype(np.int64) * 4096 + packed.source
     rows = np.flatnonzero(packed.split == split)
     rng.shuffle(rows)
-    kept, seen = [], {}
+    most = np.array([each_contrast if s.startswith("contrast/") else each for s in packed.meta["sources"]])
+    kept: list[int] = []
+    seen: dict[int, int] = {}
     for row in rows:
         c = int(cell[row])
-        if seen.get(c, 0) < each:
+        if seen.get(c, 0) < most[packed.source[row]]:
             seen[c] = seen.get(c, 0) + 1
             kept.append(row)
     return np.sort(np.array(kept))
@@ -120,13 +122,14 @@ def main() -> int:
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--weights", choices=["int8", "int4", "fp32"], default="int8")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--each", type=int, default=50, help="rows a language and data set that the gate reads (default: %(default)s)")
     parser.add_argument("--version", default="1")
     args = parser.parse_args()
     packed = load(args.packed)
     network = new_network(packed, args.packed, list(LAYERS))
     restore(network, args.network)
     network.eval()
-    rows = sample(packed, split=2, each=150)
+    rows = sample(packed, 2, args.each)
     logits, work = {}, args.network
     for weights in dict.fromkeys(("fp32", args.weights)):
         graph.save(onnx_model(network, args.packed, weights), work / f"{weights}.onnx")

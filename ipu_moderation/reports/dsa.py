@@ -104,7 +104,8 @@ class Statement(BaseModel):
     decision_monetary: Literal["DECISION_MONETARY_SUSPENSION", "DECISION_MONETARY_TERMINATION", "DECISION_MONETARY_OTHER"] | None = None
     decision_monetary_other: Annotated[Words | None, Field(max_length=500)] = None
     decision_provision: (
-        Literal["DECISION_PROVISION_PARTIAL_SUSPENSION", "DECISION_PROVISION_TOTAL_SUSPENSION", "DECISION_PROVISION_PARTIAL_TERMINATION", "DECISION_PROVISION_TOTAL_TERMINATION"] | None
+        Literal["DECISION_PROVISION_PARTIAL_SUSPENSION", "DECISION_PROVISION_TOTAL_SUSPENSION", "DECISION_PROVISION_PARTIAL_TERMINATION", "DECISION_PROVISION_TOTAL_TERMINATION"]
+        | None
     ) = None
     decision_account: Literal["DECISION_ACCOUNT_SUSPENDED", "DECISION_ACCOUNT_TERMINATED"] | None = None
     decision_ground: Literal["DECISION_GROUND_ILLEGAL_CONTENT", "DECISION_GROUND_INCOMPATIBLE_CONTENT"]
@@ -173,7 +174,8 @@ class Reasons:
         lines = [
             "Statement of reasons",
             f"Reference: {s.puid}",
-            f"What was decided: {s.decision_visibility_other or measure}, from {s.application_date}" + (f" to {s.end_date_visibility_restriction} at the latest." if s.end_date_visibility_restriction else "."),
+            f"What was decided: {s.decision_visibility_other or measure}, from {s.application_date}"
+            + (f" to {s.end_date_visibility_restriction} at the latest." if s.end_date_visibility_restriction else "."),
             f"The post: text published on {s.content_date}.",
             f"Facts: {s.decision_facts}",
             f"How it was found: {found}. {how}",
@@ -226,7 +228,8 @@ def statements(store: Store, grounds: list[Ground], since: dt.datetime, until: d
             facts += f" The same message was posted {item.copies} times." if item.copies > 1 else ""
             for post in connection.execute(sa.select(posts).where(posts.c.item == item.id).order_by(posts.c.received, posts.c.id)):
                 yield _statement(item, post, ground, category, {
-                    "decision_visibility": (ground.visibility,), "decision_visibility_other": ground.visibility_other, "application_date": _day(item.decided), "decision_facts": facts,
+                    "decision_visibility": (ground.visibility,), "decision_visibility_other": ground.visibility_other, "application_date": _day(item.decided),
+                    "decision_facts": facts,
                     "automated_decision": "AUTOMATED_DECISION_NOT_AUTOMATED" if post.held_until is None else "AUTOMATED_DECISION_PARTIALLY", "puid": f"{post.id}-{item.round}",
                 })  # fmt: skip
 
@@ -243,7 +246,8 @@ def hold_statements(store: Store, grounds: list[Ground], since: dt.datetime, unt
         for post in connection.execute(query.order_by(posts.c.received, posts.c.id)).all():
             ground, category = _ground(grounds, {Category(post.category)} if post.category else set(), post.item)
             yield _statement(post, post, ground, category, {
-                "decision_visibility": ("DECISION_VISIBILITY_OTHER",), "decision_visibility_other": f"Kept back until a person looks, at most until {moment(post.held_until):%Y-%m-%d %H:%M} UTC.",
+                "decision_visibility": ("DECISION_VISIBILITY_OTHER",),
+                "decision_visibility_other": f"Kept back until a person looks, at most until {moment(post.held_until):%Y-%m-%d %H:%M} UTC.",
                 "application_date": _day(post.received), "end_date_visibility_restriction": _day(post.held_until), "decision_facts": " ".join(json.loads(post.evidence)["reasons"]),
                 "automated_decision": "AUTOMATED_DECISION_FULLY", "puid": f"{post.id}-hold",
             })  # fmt: skip

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from ipu_moderation.errors import InputError
 from ipu_moderation.review.agreement import agreement, golden_results, golden_share
-from ipu_moderation.review.audit import verify_chain
 from ipu_moderation.review.audit import entries as audit_entries
+from ipu_moderation.review.audit import verify_chain
 from ipu_moderation.review.sampling import Draw, Figure, Missed, estimate_missed, share_of
 from ipu_moderation.review.schema import appeals, items, notices, posts, tallies, verdicts
 from ipu_moderation.review.store import Store, microseconds
@@ -58,7 +58,8 @@ def collect(store: Store, since: dt.datetime, until: dt.datetime) -> dict[str, A
 def _cases(connection: sa.Connection, start: int, end: int) -> list[dict[str, Any]]:
     """Items with their first outcome and their latest one; golden items are not cases."""
     query = sa.select(
-        items.c.id, items.c.kind, items.c.skill, items.c.category, items.c.target, items.c.action, items.c.policy, items.c.received, items.c.outcome, items.c.state, items.c.probability, items.c.copies,
+        items.c.id, items.c.kind, items.c.skill, items.c.category, items.c.target, items.c.action, items.c.policy, items.c.received, items.c.outcome, items.c.state,
+        items.c.probability, items.c.copies,
     ).where(items.c.kind != "golden", items.c.received >= start, items.c.received < end)  # fmt: skip
     found = {row.id: {**row._mapping, "first": row.outcome, "labels": {}} for row in connection.execute(query)}
     for row in connection.execute(sa.select(appeals.c.item, appeals.c.round, appeals.c.against).where(appeals.c.round == 1)):
@@ -148,7 +149,10 @@ def _holds(connection: sa.Connection, start: int, end: int) -> dict[str, Any]:
     """What became of posts that were kept back."""
     held = sa.select(posts.c.id).where(posts.c.held_until.is_not(None), posts.c.received >= start, posts.c.received < end)
     n = connection.execute(sa.select(sa.func.count()).select_from(held.subquery())).scalar_one()
-    kinds = {row.kind: row.n for row in connection.execute(sa.select(notices.c.kind, sa.func.count(sa.distinct(notices.c.post)).label("n")).where(notices.c.post.in_(held)).group_by(notices.c.kind))}
+    kinds = {
+        row.kind: row.n
+        for row in connection.execute(sa.select(notices.c.kind, sa.func.count(sa.distinct(notices.c.post)).label("n")).where(notices.c.post.in_(held)).group_by(notices.c.kind))
+    }
     return {"posts": n, **{kind: {"n": kinds.get(kind, 0), "share": _few(kinds.get(kind, 0), n)} for kind in ("restricted", "released", "lapsed")}}
 
 
@@ -157,7 +161,9 @@ def _appeals(connection: sa.Connection, start: int, end: int) -> dict[str, Any]:
     query = sa.select(appeals.c.party, appeals.c.result, items.c.skill, items.c.category, items.c.target).join(items, items.c.id == appeals.c.item)
     rows = [dict(row._mapping) for row in connection.execute(query.where(appeals.c.at >= start, appeals.c.at < end))]
     restricted = sa.select(sa.func.count()).select_from(items).where(items.c.kind != "golden", items.c.received >= start, items.c.received < end)
-    ever = connection.execute(restricted.where(sa.or_(items.c.outcome == "restricted", items.c.id.in_(sa.select(appeals.c.item).where(appeals.c.against == "restricted"))))).scalar_one()
+    ever = connection.execute(
+        restricted.where(sa.or_(items.c.outcome == "restricted", items.c.id.in_(sa.select(appeals.c.item).where(appeals.c.against == "restricted"))))
+    ).scalar_one()
     of_them = connection.execute(restricted.where(items.c.id.in_(sa.select(appeals.c.item).where(appeals.c.against == "restricted")))).scalar_one()
 
     def overturned(some: list[dict[str, Any]]) -> dict[str, Any]:
@@ -202,7 +208,7 @@ def _quantiles(values: list[float]) -> dict[str, Any]:
     """Median and 90th percentile; the median's interval by order statistics (exact, binomial)."""
     if len(values) < FEW:
         return {"median": None, "low": None, "high": None, "p90": None, "n": len(values)}
-    from scipy.stats import binom
+    from scipy.stats import binom  # type: ignore[import-untyped]
 
     ordered = np.sort(values)
     at = int(binom.ppf(0.025, len(ordered), 0.5))
@@ -223,7 +229,8 @@ def _missed(connection: sa.Connection, rows: list[dict[str, Any]], volumes: Mapp
     def shown(some: Iterable[dict[str, Any]], population: int) -> dict[str, Any]:
         found: Missed = estimate_missed(map(draw, some), population)
         return {
-            "share": found.share.to_dict(), "posts": None if found.total is None else round(found.total, 1), "drawn": found.drawn, "answered": found.answered, "allowed_posts": found.population,
+            "share": found.share.to_dict(), "posts": None if found.total is None else round(found.total, 1), "drawn": found.drawn, "answered": found.answered,
+            "allowed_posts": found.population,
         }  # fmt: skip
 
     select: Callable[[str], list[dict[str, Any]]] = lambda code: [row for row in sample if row["skill"] == code]  # noqa: E731
@@ -252,6 +259,3 @@ def span_of(store: Store) -> tuple[dt.datetime, dt.datetime]:
     if first is None:
         raise InputError("nothing was ever handed over to this database: there is nothing to report")
     return dt.datetime.fromisoformat(f"{first}T00:00:00+00:00"), store.clock()
-
-
-

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ipu_moderation.errors import InputError, MissingExtraError
-from ipu_moderation.resources import report_template
+from ipu_moderation.resources import model_directory
 from ipu_moderation.taxonomy import Category, TargetGroup
+
+_TEMPLATE = model_directory().parent / "reports" / "transparency.html.j2"
 
 #: Dark enough to print in grey, and told apart by people who see no red or green. Source: Okabe and Ito, Color Universal Design, 2008.
 _COLOURS = {"line": "#0072B2", "light": "#56B4E9", "warn": "#D55E00"}
@@ -49,11 +51,13 @@ def render(figures: Mapping[str, Any], *, title: str = "Transparency report") ->
         raise MissingExtraError("the HTML report", "review") from error
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(share=_share, number=_number, name=_name, hours=_hours, alpha=lambda v: "-" if v is None else f"{v:.2f}")
-    template = environment.from_string(report_template().read_text(encoding="utf-8"))
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     languages = figures["reviewed"]["by_language"]
     charts = {
         "wrongly_touched": _intervals({code: row["wrongly_touched"] for code, row in languages.items()}, "share of reviewed posts without a reason for restriction"),
-        "by_category": _intervals({_name(c): row["wrongly_touched"] for c, row in figures["reviewed"]["by_category"].items()}, "share of reviewed posts without a reason for restriction"),
+        "by_category": _intervals(
+            {_name(c): row["wrongly_touched"] for c, row in figures["reviewed"]["by_category"].items()}, "share of reviewed posts without a reason for restriction"
+        ),
         "missed": _intervals({code: row["share"] for code, row in figures["missed"]["by_language"].items()}, "share of allowed posts that people would have restricted", "warn"),
     }
     questions = {c.value: c.guideline for c in Category}

@@ -1,11 +1,11 @@
 """Human review: the queue, verdicts, the audit trail, privacy and exchange. Needs the extra `review`; PostgreSQL also `postgres`.
 
-    from ipu_moderation.review import Post, ReviewQueue
+from ipu_moderation.review import Post, ReviewQueue
 
-    queue = ReviewQueue("review.sqlite", key)
-    queue.submit(Post("post-1", text, author="ann"), assessment, decision)
-    item = queue.claim("reviewer-1", ["en"])
-    queue.label(Verdict(item.id, {Category.HATE: False}, restrict=False, reviewer="reviewer-1"))
+queue = ReviewQueue("review.sqlite", key)
+queue.submit(Post("post-1", text, author="ann"), assessment, decision)
+item = queue.claim("reviewer-1", ["en"])
+queue.label(Verdict(item.id, {Category.HATE: False}, restrict=False, reviewer="reviewer-1"))
 """
 
 from __future__ import annotations

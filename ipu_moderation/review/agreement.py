@@ -71,7 +71,11 @@ def _restrict(opinion: Opinion) -> bool | None:
 
 def golden_results(connection: sa.Connection, since: int, until: int) -> dict[str, tuple[int, int]]:
     """By reviewer: golden items answered as known (whether to restrict), of all that were answered."""
-    query = sa.select(verdicts.c.reviewer, verdicts.c.restrict, goldens.c.restrict.label("known")).join(items, items.c.id == verdicts.c.item).join(goldens, goldens.c.id == items.c.golden)
+    query = (
+        sa.select(verdicts.c.reviewer, verdicts.c.restrict, goldens.c.restrict.label("known"))
+        .join(items, items.c.id == verdicts.c.item)
+        .join(goldens, goldens.c.id == items.c.golden)
+    )
     right: Counter[str] = Counter()
     n: Counter[str] = Counter()
     for row in connection.execute(query.where(verdicts.c.at >= since, verdicts.c.at < until)):
@@ -87,7 +91,9 @@ def golden_share(results: Mapping[str, tuple[int, int]]) -> Figure:
 
 def overview(connection: sa.Connection, now: int) -> dict[str, Any]:
     """What waits, how long, and who has done how much: for the person who runs the queue."""
-    waiting = sa.select(items.c.skill, sa.func.count().label("n"), sa.func.min(items.c.received).label("oldest"), sa.func.sum(sa.case((items.c.due < now, 1), else_=0)).label("late"))
+    waiting = sa.select(
+        items.c.skill, sa.func.count().label("n"), sa.func.min(items.c.received).label("oldest"), sa.func.sum(sa.case((items.c.due < now, 1), else_=0)).label("late")
+    )
     holds = sa.select(sa.func.count().label("n"), sa.func.min(items.c.held_until).label("next")).where(items.c.state == "open", items.c.outcome.is_(None), items.c.held_until > now)
     held = connection.execute(holds).one()
     people = sa.select(verdicts.c.reviewer, sa.func.count().label("n")).group_by(verdicts.c.reviewer).order_by(verdicts.c.reviewer)

@@ -120,7 +120,9 @@ def verify_chain(chain: Iterable[AuditEntry], anchor: str | None = None) -> Veri
             what = "another order" if entry.seq < number else f"a gap: {number} to {entry.seq - 1} are missing"
             return Verification(number - 1, f"{number - 1}:{previous}", (f"entry {entry.seq} stands where {number} is expected ({what})",))
         if entry.previous != previous:
-            return Verification(number - 1, f"{number - 1}:{previous}", (f"entry {number} ({entry.kind}) does not follow the entry before it: one of the two was changed or put in",))
+            return Verification(
+                number - 1, f"{number - 1}:{previous}", (f"entry {number} ({entry.kind}) does not follow the entry before it: one of the two was changed or put in",)
+            )
         if link(previous, {name: getattr(entry, name) for name in _FIELDS}) != entry.hash:
             return Verification(number - 1, f"{number - 1}:{previous}", (f"entry {number} ({entry.kind}) was changed: its content does not have its hash",))
         previous = entry.hash
@@ -154,7 +156,9 @@ def _contradictions(connection: sa.Connection, most: int = 20) -> Iterator[str]:
     asked: dict[tuple[str, str], str | None] = {}
     for entry in entries(connection):
         if entry.kind == "labelled":
-            told[entry.item, entry.actor] = canonical({"labels": entry.body["labels"], "note": entry.body["note"], "restrict": entry.body["restrict"], "round": entry.body["round"]})
+            told[entry.item, entry.actor] = canonical(
+                {"labels": entry.body["labels"], "note": entry.body["note"], "restrict": entry.body["restrict"], "round": entry.body["round"]}
+            )
         elif entry.kind == "settled":
             outcomes[entry.item] = entry.body["outcome"]
             for key in [k for k, result in asked.items() if k[0] == entry.item and result is None]:

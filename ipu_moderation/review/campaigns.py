@@ -11,7 +11,7 @@ import hashlib
 from functools import lru_cache
 
 import numpy as np
-from datasketch import MinHash, MinHashLSH
+from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
 
 MIN_CHARS = 24
 SHINGLE = 5

@@ -185,7 +185,8 @@ def _when(text: str) -> dt.datetime:
 def _plain(record: Record) -> dict[str, Any]:
     """All of a record but its posts and opinions, JSON-ready."""
     return {
-        "item": record.item, "language": record.language, "action": record.action.value, "priority": record.priority, "category": record.category.value if record.category else None,
+        "item": record.item, "language": record.language, "action": record.action.value, "priority": record.priority,
+        "category": record.category.value if record.category else None,
         "reasons": list(record.reasons), "policy": record.policy, "versions": dict(record.versions), "context": dict(record.context),
         "expires_after_seconds": record.expires_after_seconds, "assessment": record.assessment,
     }  # fmt: skip
@@ -211,10 +212,12 @@ def _from_plain(data: Mapping[str, Any], copies: tuple[Copy, ...], opinions: tup
 
 # --- Label Studio ----------------------------------------------------------------------------------------------------------------------------
 
+
 def label_studio_config() -> str:
     """The labelling interface that fits the tasks, to be pasted into a Label Studio project."""
     rows = [
-        f'  <Header value="{c.guideline}"/>\n  <Choices name="{c.value}" toName="text" choice="single"><Choice value="yes"/><Choice value="no"/><Choice value="cannot_tell"/></Choices>'
+        f'  <Header value="{c.guideline}"/>\n  <Choices name="{c.value}" toName="text" choice="single">'
+        '<Choice value="yes"/><Choice value="no"/><Choice value="cannot_tell"/></Choices>'
         for c in Category
     ]
     last = '  <Header value="Must the post be restricted?"/>\n  <Choices name="restrict" toName="text" choice="single"><Choice value="yes"/><Choice value="no"/></Choices>'
@@ -280,11 +283,15 @@ def _read_copy(data: Mapping[str, Any]) -> Copy:
 
 # --- Coop-style reports ----------------------------------------------------------------------------------------------------------------------
 
+
 def to_coop(record: Record) -> list[dict[str, Any]]:
     """Reports, one a post, in the form that Coop's `POST /api/v1/report` takes."""
     out = []
     for i, copy in enumerate(record.posts):
-        data = {"text": copy.text, "ipu_moderation": {**_copy(copy), "record": _plain(record), "opinions": [_said(s) for s in record.opinions]} if i == 0 else {**_copy(copy), "of": record.item}}
+        data = {
+            "text": copy.text,
+            "ipu_moderation": {**_copy(copy), "record": _plain(record), "opinions": [_said(s) for s in record.opinions]} if i == 0 else {**_copy(copy), "of": record.item},
+        }
         report: dict[str, Any] = {
             "reporter": {"kind": "user", "typeId": "system", "id": "ipu-moderation"},
             "reportedAt": copy.posted,
@@ -310,7 +317,7 @@ def from_coop(reports: Iterable[Mapping[str, Any]]) -> Iterator[Record]:
             policy = reason.get("policyId")
             text = item["data"].get("text", item["data"].get("content"))
             copy = _read_copy({"id": item["id"], "text": text, "source": "notice", "posted": None})
-            category = Category(policy) if policy in Category._value2member_map_ else None
+            category = Category(str(policy)) if policy in Category._value2member_map_ else None
             # the reporter's own words may hold personal data; they are not carried into reasons that others read
             whole[f"report {len(whole)}"] = Record(str(item["id"]), "und", (copy,), category=category, reasons=("Reported by a person.",), policy="coop-report@1")
         elif "record" in own:
@@ -331,7 +338,24 @@ def _read_said(data: Mapping[str, Any]) -> Said:
 
 # --- CSV -------------------------------------------------------------------------------------------------------------------------------------
 
-_CSV = ("item", "post", "text", "language", "author", "posted", "source", "action", "category", "reasons", "reviewer", "restrict", *(c.value for c in Category), "note", "at", "details")
+_CSV = (
+    "item",
+    "post",
+    "text",
+    "language",
+    "author",
+    "posted",
+    "source",
+    "action",
+    "category",
+    "reasons",
+    "reviewer",
+    "restrict",
+    *(c.value for c in Category),
+    "note",
+    "at",
+    "details",
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """Beginnings that a spreadsheet would run; a quotation mark is put before them, and taken away when read."""
 
@@ -342,7 +366,8 @@ def to_csv(record: Record) -> Iterator[dict[str, str]]:
     for copy in record.posts:
         for said in record.opinions or (None,):
             row = {
-                "item": record.item, "post": copy.id, "text": copy.text, "language": record.language, "author": copy.author or "", "posted": copy.posted or "", "source": copy.source,
+                "item": record.item, "post": copy.id, "text": copy.text, "language": record.language, "author": copy.author or "", "posted": copy.posted or "",
+                "source": copy.source,
                 "action": record.action.value, "category": record.category.value if record.category else "", "reasons": " ".join(record.reasons), "details": details,
             }  # fmt: skip
             if said is not None:
@@ -364,7 +389,9 @@ def from_csv(rows: Iterable[Mapping[str, str]]) -> Iterator[Record]:
         item = row.get("item") or post
         details = json.loads(row["details"]) if row.get("details") else {k: row[k] for k in ("language", "category", "action") if row.get(k)}
         plain, copies, opinions = whole.setdefault(item, ({"item": item, **details}, {}, {}))
-        copies[post] = _read_copy({"id": post, "text": row["text"], "author": row.get("author") or None, "posted": row.get("posted") or None, "source": row.get("source") or "own_initiative"})
+        copies[post] = _read_copy(
+            {"id": post, "text": row["text"], "author": row.get("author") or None, "posted": row.get("posted") or None, "source": row.get("source") or "own_initiative"}
+        )
         if row.get("reviewer"):
             labels = {c: _VALUE[row[c.value]] for c in Category if row.get(c.value)}
             opinions[row["reviewer"]] = Said(row["reviewer"], labels, {"yes": True, "no": False}[row.get("restrict") or "no"], row.get("note", ""), row.get("at") or None)
@@ -373,6 +400,7 @@ def from_csv(rows: Iterable[Mapping[str, str]]) -> Iterator[Record]:
 
 
 # --- assessments that `assess` wrote ---------------------------------------------------------------------------------------------------------
+
 
 def from_assessment(row: Mapping[str, Any]) -> Record:
     """A row of `ipu-moderation assess --show-text -o FILE.jsonl`.
@@ -384,7 +412,8 @@ def from_assessment(row: Mapping[str, Any]) -> Record:
     assessment = {k: v for k, v in row.items() if k not in ("id", "text", "decision")}
     data = {
         "item": row["id"], "language": row["language"]["code"], "action": decision["action"], "priority": decision["priority"], "category": decision["category"],
-        "reasons": decision["reasons"], "policy": decision["policy"], "versions": row["versions"], "expires_after_seconds": decision["expires_after_seconds"], "assessment": assessment,
+        "reasons": decision["reasons"], "policy": decision["policy"], "versions": row["versions"], "expires_after_seconds": decision["expires_after_seconds"],
+        "assessment": assessment,
     }  # fmt: skip
     copy = _read_copy({"id": row["id"], "text": row["text"], "author": row.get("author"), "posted": row.get("posted")})
     return _from_plain(data, (copy,), ())
@@ -443,7 +472,9 @@ def _each(path: Path, rows: Iterable[Any], read: Callable[[Any], Iterable[Record
             out += read(row)
         except KeyError as error:
             remedy = " (write the texts with: ipu-moderation assess INPUT --show-text -o FILE.jsonl)" if error.args == ("text",) else ""
-            raise InputError(f"{path}, row {number}: there is no {error}{remedy}. Readable are: tasks of Label Studio, Coop-style reports, CSV with post and text, assessments with texts") from error
+            raise InputError(
+                f"{path}, row {number}: there is no {error}{remedy}. Readable are: tasks of Label Studio, Coop-style reports, CSV with post and text, assessments with texts"
+            ) from error
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path}, row {number}: {type(error).__name__}: not a task, report or assessment as this package or Label Studio writes it") from error
     return out
@@ -479,6 +510,7 @@ def write_records(found: Iterable[Record], path: Path, form: str) -> int:
 
 
 # --- training data ---------------------------------------------------------------------------------------------------------------------------
+
 
 def labelled(store: Store) -> Iterator[LabelledText]:
     """Verdicts as training data: each decided wording once, a category answered by the majority, None where people tie or cannot tell.
@@ -551,9 +583,7 @@ def read_labelled(path: Path) -> list[LabelledText]:
         import pyarrow.parquet as pq
 
         rows = pq.read_table(path).to_pylist()
-    return [
-        LabelledText(r["text"], r["lang"], {c: r[c.value] for c in Category if r[c.value] is not None}, tuple(TargetGroup(t) for t in r["targets"]), r["source"]) for r in rows
-    ]
+    return [LabelledText(r["text"], r["lang"], {c: r[c.value] for c in Category if r[c.value] is not None}, tuple(TargetGroup(t) for t in r["targets"]), r["source"]) for r in rows]
 
 
 __all__ = [

@@ -17,7 +17,7 @@ from ipu_moderation.errors import InputError
 from ipu_moderation.normalise import normalise
 from ipu_moderation.policy import MAX_HOLD_HOURS
 from ipu_moderation.review.audit import salted
-from ipu_moderation.review.campaigns import MIN_CHARS, bands_of, likeness, sign
+from ipu_moderation.review.campaigns import bands_of, likeness, sign
 from ipu_moderation.review.notices import write_notice
 from ipu_moderation.review.privacy import Key
 from ipu_moderation.review.schema import bands, items, notices, posts, tallies
@@ -34,7 +34,9 @@ CAMPAIGN_COPIES = (5, 50)
 _MAX_NAME = 500
 
 # Statements of every batch, built once: building them anew takes longer than running them.
-_NOW, _SINCE, _KEYS = sa.bindparam("now"), sa.bindparam("since"), sa.bindparam("keys", expanding=True)
+_NOW: sa.BindParameter[int] = sa.bindparam("now")
+_SINCE: sa.BindParameter[int] = sa.bindparam("since")
+_KEYS: sa.BindParameter[object] = sa.bindparam("keys", expanding=True)
 _KNOWN = sa.select(posts.c.external, posts.c.item).where(posts.c.external.in_(_KEYS))
 _SAME = (
     sa.select(posts.c.likeness, items.c.id)
@@ -51,7 +53,13 @@ _NEAR = (
 )
 _STILL_FREE = (
     sa.select(items.c.id)
-    .where(items.c.id == sa.bindparam("the_item"), items.c.state == "open", items.c.round == 0, items.c.seen.is_(sa.false()), sa.or_(items.c.lease_until.is_(None), items.c.lease_until < _NOW))
+    .where(
+        items.c.id == sa.bindparam("the_item"),
+        items.c.state == "open",
+        items.c.round == 0,
+        items.c.seen.is_(sa.false()),
+        sa.or_(items.c.lease_until.is_(None), items.c.lease_until < _NOW),
+    )
     .with_for_update()
 )
 _ADD_ITEMS, _ADD_POSTS, _ADD_BANDS, _ADD_NOTICES = sa.insert(items), sa.insert(posts), sa.insert(bands), sa.insert(notices)
@@ -197,7 +205,9 @@ class Intake:
             for row in self._work.execute(_NEAR, {"keys": part, "since": self._since, "most": 2 * MOST_VARIANTS * len(part)}):
                 if row.signature is not None and len(found.setdefault(row.band, [])) < MOST_VARIANTS:
                     unread = row.state == "open" and row.round == 0 and not row.seen and (row.lease_until is None or row.lease_until < self._work.now)
-                    entry = entries.setdefault(row.id, {"id": row.id, "wordings": row.wordings, "campaign": row.campaign, "signature": np.frombuffer(row.signature, dtype=np.uint32), "unread": unread})
+                    entry = entries.setdefault(
+                        row.id, {"id": row.id, "wordings": row.wordings, "campaign": row.campaign, "signature": np.frombuffer(row.signature, dtype=np.uint32), "unread": unread}
+                    )
                     found[row.band].append(entry)
         return found
 
@@ -237,8 +247,10 @@ class Intake:
             "priority": decision.priority, "policy": decision.policy,
             "evidence": json_bytes({"reasons": list(decision.reasons), "versions": dict(decision.versions), "context": asdict(context), "assessment": assessment.to_dict(),
                                     "expires_after_seconds": decision.expires_after.total_seconds() if decision.expires_after else None}),
-            "graphic": assessment.tier is Tier.TOP or decision.category in GRAPHIC, "received": now, "due": self._due(decision.priority), "state": "open", "outcome": None, "round": 0,
-            "opinions": 0, "seen": False, "second": self._key.draw("second", submission.post.id) < self._settings.second_share, "probability": one.probability, "copies": 0, "wordings": 1,
+            "graphic": assessment.tier is Tier.TOP or decision.category in GRAPHIC, "received": now, "due": self._due(decision.priority), "state": "open",
+            "outcome": None, "round": 0,
+            "opinions": 0, "seen": False, "second": self._key.draw("second", submission.post.id) < self._settings.second_share, "probability": one.probability,
+            "copies": 0, "wordings": 1,
             "held_until": None, "campaign": like[0]["campaign"] if like else identity, "signature": one.signature.tobytes() if one.signature is not None else None, "golden": None,
         }  # fmt: skip
         self._items.append(row)
@@ -260,7 +272,8 @@ class Intake:
         digest = salted(salt, text)
         self._posts.append({
             "id": identity, "item": item, "external": post.id, "author": self._key.pseudonym(post.author) if post.author is not None else None, "source": post.source,
-            "posted": microseconds(post.posted) if post.posted is not None else None, "received": now, "held_until": held, "hold_open": held is not None, "salt": salt, "text": text,
+            "posted": microseconds(post.posted) if post.posted is not None else None, "received": now, "held_until": held, "hold_open": held is not None,
+            "salt": salt, "text": text,
             "digest": digest, "likeness": one.likeness,
         })  # fmt: skip
         change = self._joined.setdefault(item, {"copies": 0, "due": None, "held_until": None, "action": "allow", "graphic": False})
@@ -272,7 +285,9 @@ class Intake:
             due = min(due, now + (held - now) // 2)
             change["held_until"] = max(held, change["held_until"] or 0)
             until = moment(held).isoformat(timespec="minutes")
-            self._notices.append({"post": identity, "kind": "held", "at": now, "body": json_bytes({"reasons": list(decision.reasons), "text": write_notice("held", decision.reasons, until)})})
+            self._notices.append(
+                {"post": identity, "kind": "held", "at": now, "body": json_bytes({"reasons": list(decision.reasons), "text": write_notice("held", decision.reasons, until)})}
+            )
         change["due"] = due if change["due"] is None else min(due, change["due"])
         first = change["copies"] == 1 and item in self._new
         self._work.note(
@@ -285,7 +300,14 @@ class Intake:
         work = self._work
         for row in self._items:
             change = self._joined.pop(row["id"])
-            row.update(copies=change["copies"], wordings=1 + self._wordings.get(row["id"], 0), due=self._urgent(0, change["copies"], change["due"]), held_until=change["held_until"], action=change["action"], graphic=change["graphic"])
+            row.update(
+                copies=change["copies"],
+                wordings=1 + self._wordings.get(row["id"], 0),
+                due=self._urgent(0, change["copies"], change["due"]),
+                held_until=change["held_until"],
+                action=change["action"],
+                graphic=change["graphic"],
+            )
         if self._items:
             work.execute(_ADD_ITEMS, self._items)
         if self._posts:
@@ -318,4 +340,4 @@ def target_of(assessment: Assessment) -> str | None:
     if hate is None or hate.value < 0.5 or not assessment.targets:
         return None
     group: TargetGroup = max(assessment.targets.values(), key=lambda t: t.value).group
-    return group.value
+    return str(group.value)

@@ -131,7 +131,8 @@ def person(store: Store, key: Key, author: str) -> dict[str, Any]:
                 "post": post.external,
                 "text": None if post.text is None else post.text.decode("utf-8", "surrogatepass"),
                 "posted": _iso(post.posted), "received": _iso(post.received), "source": post.source, "language": item.language,
-                "machine": {"action": item.action, "category": item.category, "policy": item.policy, "reasons": evidence["reasons"], "versions": evidence["versions"], "context": evidence["context"]},
+                "machine": {"action": item.action, "category": item.category, "policy": item.policy, "reasons": evidence["reasons"],
+                "versions": evidence["versions"], "context": evidence["context"]},
                 "held_until": _iso(post.held_until), "outcome": item.outcome, "decided": _iso(item.decided),
                 "opinions": [{"labels": json.loads(v.labels), "restrict": bool(v.restrict), "at": _iso(v.at)} for v in given],
                 "appeals": [{"grounds": None if a.grounds is None else a.grounds.decode("utf-8", "surrogatepass"), "at": _iso(a.at), "result": a.result} for a in own],
@@ -173,7 +174,7 @@ def _vacate(store: Store) -> None:
     """Deleted texts leave the write-ahead log as well (SQLite overwrites them in the file itself: secure_delete)."""
     if not store.postgres:
         with store.engine.connect() as connection:
-            connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
+            connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _iso(value: int | None) -> str | None:

@@ -38,12 +38,19 @@ _MAX_TEXT = 20_000
 _ANSWERS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "cannot_tell"}
 
 # The statements of every claim and verdict, built once: building them anew takes longer than running them.
-_NOW, _ITEM, _REVIEWER = sa.bindparam("now"), sa.bindparam("the_item"), sa.bindparam("who")
+_NOW: sa.BindParameter[int] = sa.bindparam("now")
+_ITEM: sa.BindParameter[str] = sa.bindparam("the_item")
+_REVIEWER: sa.BindParameter[str] = sa.bindparam("who")
 _UNLEASED = sa.or_(items.c.lease_until.is_(None), items.c.lease_until <= _NOW)
 _MINE = sa.select(items).where(items.c.leased_to == _REVIEWER, items.c.state == "open", items.c.lease_until > _NOW).limit(1)
 _FREE = sa.select(items).where(items.c.id == _ITEM, items.c.state == "open", _UNLEASED).with_for_update(skip_locked=True)
 _LEASE = sa.update(items).where(items.c.id == _ITEM).values(leased_to=sa.bindparam("to"), lease_until=sa.bindparam("until"), claimed=_NOW)
-_WAITING = sa.select(items.c.due, items.c.id).where(items.c.state == sa.literal_column("'open'"), items.c.skill == sa.bindparam("skill"), _UNLEASED).order_by(items.c.due).limit(_CANDIDATES)
+_WAITING = (
+    sa.select(items.c.due, items.c.id)
+    .where(items.c.state == sa.literal_column("'open'"), items.c.skill == sa.bindparam("skill"), _UNLEASED)
+    .order_by(items.c.due)
+    .limit(_CANDIDATES)
+)
 _READ = sa.select(verdicts.c.id).where(verdicts.c.item == items.c.id, verdicts.c.reviewer == _REVIEWER)
 _NEXT_UNSEEN = _WAITING.where(items.c.seen.is_(sa.false()))
 _NEXT_SEEN = _WAITING.where(items.c.seen.is_(sa.true()), ~_READ.exists())
@@ -127,7 +134,14 @@ class ReviewQueue:
             work.lock("submit")
             if work.execute(sa.select(goldens.c.id).where(goldens.c.id == identity)).first():
                 return False
-            row = {"id": identity, "language": language, "skill": skill_of(language), "text": text.encode("utf-8", "surrogatepass"), "labels": _labels(labels), "restrict": restrict}
+            row = {
+                "id": identity,
+                "language": language,
+                "skill": skill_of(language),
+                "text": text.encode("utf-8", "surrogatepass"),
+                "labels": _labels(labels),
+                "restrict": restrict,
+            }
             work.execute(sa.insert(goldens).values(row))
             work.note("golden_added", "", "system", golden=identity)
         return True
@@ -278,7 +292,18 @@ class ReviewQueue:
             if len(moved) == row.copies:
                 raise InputError(f"item {item} has no other wording than this one")
             identity = fresh()
-            values = {**row._mapping, "id": identity, "state": "open", "outcome": None, "decided": None, "round": 0, "opinions": 0, "seen": False, "leased_to": None, "lease_until": None}
+            values = {
+                **row._mapping,
+                "id": identity,
+                "state": "open",
+                "outcome": None,
+                "decided": None,
+                "round": 0,
+                "opinions": 0,
+                "seen": False,
+                "leased_to": None,
+                "lease_until": None,
+            }
             held = max((p.held_until for p in moved if p.hold_open), default=None)
             work.execute(sa.insert(items).values({**values, "claimed": None, "copies": len(moved), "wordings": 1, "signature": None, "held_until": held}))
             work.execute(sa.update(posts).where(posts.c.id.in_([p.id for p in moved])).values(item=identity))
@@ -503,8 +528,8 @@ def _variants(connection: sa.Connection, item: str, copies: int) -> tuple[Varian
         row = connection.execute(_TEXT, {"the_item": item}).one()
         return (_variant(row, 1),)
     wording = sa.func.coalesce(posts.c.likeness, posts.c.id)
-    groups = sa.select(wording.label("wording"), sa.func.count().label("n"), sa.func.min(posts.c.id).label("one")).where(posts.c.item == item, posts.c.text.is_not(None)).group_by(wording)
-    rows = list(connection.execute(groups.order_by(sa.desc("n"), wording)))
+    groups = sa.select(wording.label("wording"), sa.func.count().label("n"), sa.func.min(posts.c.id).label("one")).where(posts.c.item == item, posts.c.text.is_not(None))
+    rows = list(connection.execute(groups.group_by(wording).order_by(sa.desc("n"), wording)))
     found = {row.id: row for row in connection.execute(sa.select(posts.c.id, *columns).where(posts.c.id.in_([row.one for row in rows])))}
     return tuple(_variant(found[row.one], row.n) for row in rows)
 

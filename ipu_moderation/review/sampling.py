@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scipy.stats import beta
+from scipy.stats import beta  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
 
@@ -91,9 +91,8 @@ def estimate_missed(draws: Iterable[Draw], population: int) -> Missed:
     total = sum(w for w, missed in weights if missed)
     share = min(1.0, total / population)
     variance = sum(w * (w - 1) for w, missed in weights if missed) / population**2  # of Poisson sampling: sum of (1 - p) / p^2 over what was found
+    effective = sum(w for w, _ in weights) ** 2 / sum(w * w for w, _ in weights)  # Kish 1965
     if 0 < share < 1 and variance > 0:
         effective = min(float(len(weights)), share * (1 - share) / variance)
-    else:
-        effective = sum(w for w, _ in weights) ** 2 / sum(w * w for w, _ in weights)  # Kish 1965
     figure = share_of(share * effective, effective, len(weights))
     return Missed(Figure(share, figure.low, figure.high, len(weights)), total, drawn, len(weights), population)

@@ -116,7 +116,8 @@ class Store:
         try:
             self._migrate()
         except DBAPIError as error:
-            raise InputError(f"{self.shown}: the database cannot be opened: {type(error.orig).__name__}. Does the directory or the server exist, and may you write there?") from error
+            what = type(error.orig).__name__
+            raise InputError(f"{self.shown}: the database cannot be opened: {what}. Does the directory or the server exist, and may you write there?") from error
 
     @property
     def shown(self) -> str:
@@ -190,8 +191,9 @@ class Store:
 
 @lru_cache
 def _counting(table: sa.Table, postgres: bool) -> sa.Insert:
-    statement = (postgresql if postgres else sqlite).insert(table)
-    return statement.on_conflict_do_update(index_elements=[c.name for c in table.primary_key], set_={"n": table.c.n + statement.excluded.n})
+    statement: Any = (postgresql if postgres else sqlite).insert(table)
+    counting: sa.Insert = statement.on_conflict_do_update(index_elements=[c.name for c in table.primary_key], set_={"n": table.c.n + statement.excluded.n})
+    return counting
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:

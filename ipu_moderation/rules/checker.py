@@ -285,7 +285,7 @@ class _Examples:
             return f"matches {_quoted(example.text, found)} instead of {_quoted(example.text, example.marks)}", "Move [[ and ]], or mend the pattern."
         if rule.find(view, rule.matchers):
             return "is not among the candidates of its own example", "This is a fault of the engine; please report it."
-        if any(True for m in rule.matchers for _ in m.matches(view, rule.pack.not_names)):
+        if any(True for m in rule.matchers for _ in m.matches(view, rule.pack)):
             return "matches, but `unless` voids it", "Narrow `unless`."
         return "does not match", "Look at spaces, forms and {gap:N}; the text is folded (case, points, leet) before it is matched."
 

@@ -118,7 +118,7 @@ class View:
         self._sentences: dict[frozenset[str], list[int]] = {}
         self._clauses: dict[int, list[int]] = {}
         self._quotations: list[tuple[int, int]] | None = None
-        self._marked: dict[frozenset[str], tuple[bytes, list[int]]] = {}
+        self._marked: dict[int, tuple[bytes, list[int]]] = {}
 
     @cached_property
     def grams(self) -> set[str]:
@@ -192,20 +192,23 @@ class View:
             self._quotations = sorted(out)
         return self._quotations
 
-    def marked(self, not_names: frozenset[str]) -> tuple[bytes, list[int]]:
+    def marked(self, pack: CompiledPack) -> tuple[bytes, list[int]]:
         """The bytes with marks around names, and where each mark stands (in characters of the marked text)."""
-        if not_names not in self._marked:
+        if id(pack) not in self._marked:
+            view = self.view
+            if _HAS_MARK.search(view):
+                view = _HAS_MARK.sub(" ", view)
             pieces: list[str] = []
             places: list[int] = []
             done = shift = 0
-            for start, end, full in _names(self.text, not_names, self.sentences(frozenset())):
-                pieces += (self.view[done:start], NAME_OPEN if full else CAPITAL_OPEN, self.view[start:end], NAME_CLOSE if full else CAPITAL_CLOSE)
+            for start, end, full in _names(self.text, pack.not_names, self.sentences(pack.abbreviations)):
+                pieces += (view[done:start], NAME_OPEN if full else CAPITAL_OPEN, view[start:end], NAME_CLOSE if full else CAPITAL_CLOSE)
                 places += (start + shift, end + shift + 1)
                 shift += 2
                 done = end
-            pieces.append(self.view[done:])
-            self._marked[not_names] = "".join(pieces).encode("utf-8", "replace"), places
-        return self._marked[not_names]
+            pieces.append(view[done:])
+            self._marked[id(pack)] = "".join(pieces).encode("utf-8", "replace"), places
+        return self._marked[id(pack)]
 
 
 _SENTENCE_END = re.compile(f"[{re.escape(ENDERS)}]+[\"')\\]\u300d\u300f]*(\\s*)")
@@ -213,6 +216,7 @@ _SENTENCE_END = re.compile(f"[{re.escape(ENDERS)}]+[\"')\\]\u300d\u300f]*(\\s*)"
 _FIRM_END = re.compile("[!?\u061f\u3002\u0964\u0965]")
 _LINE_END = re.compile(r"\n\s*")
 _CLAUSE_END = re.compile(r"[;:]\s|\s-\s|[\uff1b\u061b]")
+_HAS_MARK = re.compile(f"[{NAME_OPEN}-{CAPITAL_CLOSE}]")
 _PAIRS = {"«": "»", "„": "“", "‹": "›", "「": "」", "『": "』", "《": "》"}
 _QUOTE = re.compile("[\"'«»„“‹›「」『』《》]")
 
@@ -264,8 +268,8 @@ def _names(text: Text, not_names: frozenset[str], sentences: list[int]) -> Itera
             yield from spans()
             yield a - 1, b, True
             continue
-        follows = run and _JOINT.fullmatch(view[words[run[-1]][1] : a])
-        joins = follows and view[a:b] in _PARTICLES and i + 1 < len(words) and capital[i + 1]
+        follows = run and a not in first_words and _JOINT.fullmatch(view[words[run[-1]][1] : a])
+        joins = follows and view[a:b] in _PARTICLES and (capital[i + 1 : i + 2] == [True] or (capital[i + 2 : i + 3] == [True] and view[slice(*words[i + 1])] in _PARTICLES))
         is_capital = capital[i] and trusted
         if is_capital and run and not follows:
             yield from spans()
@@ -307,11 +311,11 @@ class Matcher:
             self._compiled = compile_re2(self.regex)
         return self._compiled
 
-    def matches(self, view: View, not_names: frozenset[str]) -> Iterator[Match]:
+    def matches(self, view: View, pack: CompiledPack) -> Iterator[Match]:
         """Matches from left to right; they do not overlap."""
         search = self.compiled.search
         if self.uses_names:
-            data, places = view.marked(not_names)
+            data, places = view.marked(pack)
             at = known_byte = known = 0
             for _ in range(MAX_MATCHES):
                 found = search(data, at)
@@ -350,7 +354,7 @@ class CompiledRule:
 
     def find(self, view: View, matchers: Iterable[Matcher]) -> list[Match]:
         """Matches of any of the patterns, in order, without those that `unless` voids; overlapping ones count once."""
-        found = sorted((m for matcher in matchers for m in matcher.matches(view, self.pack.not_names)), key=lambda m: (m.start, -m.end))
+        found = sorted((m for matcher in matchers for m in matcher.matches(view, self.pack)), key=lambda m: (m.start, -m.end))
         out: list[Match] = []
         for match in found:
             if out and match.start < out[-1].end:
@@ -365,7 +369,7 @@ class CompiledRule:
         voided: set[int] = set()
         reach = 1 if self.rule.effect == "excuse" else 0
         for matcher in self.unless:
-            for match in matcher.matches(view, self.pack.not_names):
+            for match in matcher.matches(view, self.pack):
                 at = bisect_right(sentences, match.start) - 1
                 voided.update(range(at - reach, at + 1))
         return [m for m in matches if bisect_right(sentences, m.start) - 1 not in voided]

@@ -31,11 +31,12 @@ Side = Literal["before", "after", "both"]
 ENDERS = ".!?\u2026\n\u061f\u06d4\u0964\u0965\u3002\u1362\u0589\u17d4\u104b"
 
 #: Letters of a word beside a-z and digits, as the inside of an RE2 class: far smaller than `\p{L}\p{M}\p{N}`, hence fast automata.
+#: Scripts that count their own full stop among themselves are written as ranges without it.
 SCRIPTS: Mapping[str, str] = {
     "Latin": r"\p{Latin}\x{300}-\x{36f}",
     "Cyrillic": r"\p{Cyrillic}\x{300}-\x{36f}",
     "Greek": r"\p{Greek}\x{300}-\x{36f}",
-    "Arabic": r"\p{Arabic}\x{640}\x{64b}-\x{65f}\x{660}-\x{669}\x{670}\x{6f0}-\x{6f9}",
+    "Arabic": r"\x{610}-\x{61a}\x{620}-\x{669}\x{66e}-\x{6d3}\x{6d5}-\x{6dc}\x{6df}-\x{6e8}\x{6ea}-\x{6ff}\x{750}-\x{77f}\x{870}-\x{8ff}",
     "Hebrew": r"\p{Hebrew}",
     "Devanagari": r"\p{Devanagari}\x{200c}\x{200d}",
     "Bengali": r"\p{Bengali}\x{200c}\x{200d}",
@@ -46,13 +47,13 @@ SCRIPTS: Mapping[str, str] = {
     "Kannada": r"\p{Kannada}",
     "Malayalam": r"\p{Malayalam}\x{200c}\x{200d}",
     "Sinhala": r"\p{Sinhala}\x{200d}",
-    "Ethiopic": r"\p{Ethiopic}",
-    "Armenian": r"\p{Armenian}",
+    "Ethiopic": r"\x{1200}-\x{135f}\x{1369}-\x{139f}\x{2d80}-\x{2ddf}\x{ab00}-\x{ab2f}",
+    "Armenian": r"\x{531}-\x{559}\x{560}-\x{588}",
     "Georgian": r"\p{Georgian}",
     "Thai": r"\p{Thai}",
     "Lao": r"\p{Lao}",
-    "Khmer": r"\p{Khmer}",
-    "Myanmar": r"\p{Myanmar}",
+    "Khmer": r"\x{1780}-\x{17d3}\x{17d7}\x{17dc}-\x{17e9}",
+    "Myanmar": r"\x{1000}-\x{1049}\x{104c}-\x{109f}\x{aa60}-\x{aa7f}",
     "Hangul": r"\p{Hangul}",
     "Han": r"\p{Han}",
     "Hiragana": r"\p{Hiragana}",
