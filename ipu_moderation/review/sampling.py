@@ -11,8 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scipy.stats import beta  # type: ignore[import-untyped]
-
 CONFIDENCE = 0.95
 
 
@@ -62,6 +60,8 @@ def share_of(successes: float, n: float, answers: int | None = None) -> Figure:
     Raises:
         ValueError: when there are more successes than trials.
     """
+    from scipy.stats import beta  # type: ignore[import-untyped]
+
     rests_on = int(n) if answers is None else answers
     if n <= 0:
         return Figure(None, None, None, rests_on)
