@@ -133,7 +133,7 @@ def test_what_is_only_near_raises_nothing(rules: RuleSet, code: str, text: str) 
 @pytest.mark.parametrize(
     ("code", "text", "rule"),
     [
-        ("en", "M4yor Tom Baxter t00k bribes", "en/alleges-corruption"),
+        ("en", "M4yor Tom Baxter t0ok br1bes", "en/alleges-corruption"),
         ("en", "The electoral commission rigged\u200b the count!", "en/alleges-rigging"),
         ("fr", "LE MAIRE A DETOURNE NOS SUBVENTIONS", "fr/accuse-de-corruption"),
         ("fr", "Professeure Lind a plagie la moitie", "fr/accuse-de-plagiat"),

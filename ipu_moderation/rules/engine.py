@@ -67,8 +67,8 @@ def compile_re2(pattern: str) -> Any:
     """
     options = re2.Options()
     options.log_errors = False
-    # A budget, not an allocation: with too small a one RE2 falls back to a slower machine.
-    options.max_mem = 64 << 20
+    # A budget, not an allocation. On a megabyte of bait 4 MB take 3.1 s, 8 MB 1.2 s, 16 MB 0.7 s and 32 MB 0.7 s: with too little, automata are thrown away.
+    options.max_mem = 16 << 20
     return re2.compile(pattern, options)
 
 
