@@ -46,7 +46,12 @@ def texts(n: int) -> tuple[list[str], str]:
         return out[:n], f"real posts of {', '.join(SETS)}"
     import yaml
 
-    lines = [t.replace("{", "").replace("}", "") for p in sorted((ROOT / "eval/suites").glob("*.yaml")) for test in yaml.safe_load(p.read_text("utf-8"))["tests"] for t in test["templates"]]
+    lines = [
+        t.replace("{", "").replace("}", "")
+        for p in sorted((ROOT / "eval/suites").glob("*.yaml"))
+        for test in yaml.safe_load(p.read_text("utf-8"))["tests"]
+        for t in test["templates"]
+    ]
     return (lines * (n // len(lines) + 1))[:n], "sentences of eval/suites"
 
 
@@ -58,8 +63,21 @@ def fresh(code: str) -> dict[str, float]:
 
 def start() -> dict[str, float]:
     """Import time, heavy modules at import, and time from a new interpreter to the first decision, in seconds (median of three)."""
-    light = "import time,sys,json;t=time.perf_counter();import ipu_moderation;from ipu_moderation import Moderator;d=time.perf_counter()-t;print(json.dumps({'s':d,'heavy':sum(m in sys.modules for m in ('torch','transformers','onnxruntime','sklearn'))}))"
-    first = "import time,json;t=time.perf_counter();from ipu_moderation import Moderator;m=Moderator.default();m.decide(m.assess('Hello there'));print(json.dumps({'s':time.perf_counter()-t}))"
+    light = """
+import json, sys, time
+began = time.perf_counter()
+import ipu_moderation
+from ipu_moderation import Moderator
+print(json.dumps({"s": time.perf_counter() - began, "heavy": sum(m in sys.modules for m in ("torch", "transformers", "onnxruntime", "sklearn"))}))
+"""
+    first = """
+import json, time
+began = time.perf_counter()
+from ipu_moderation import Moderator
+moderator = Moderator.default()
+moderator.decide(moderator.assess("Hello there"))
+print(json.dumps({"s": time.perf_counter() - began}))
+"""
     runs = [fresh(light) for _ in range(3)]
     return {"import_s": median(r["s"] for r in runs), "heavy_modules_at_import": runs[0]["heavy"], "cold_start_s": median(fresh(first)["s"] for _ in range(3))}
 
@@ -78,7 +96,7 @@ print(json.dumps({{"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 10
     return fresh(code)["mb"]
 
 
-def large_encoder(threads: int):  # noqa: ANN201 - a torch module, and torch is imported only here
+def large_encoder(threads: int):
     """The comparison: an encoder of XLM-R-base's size with random weights (word vectors of our vocabulary: looking up costs the same)."""
     import torch
     from transformers import BertConfig, BertModel
@@ -88,7 +106,7 @@ def large_encoder(threads: int):  # noqa: ANN201 - a torch module, and torch is 
     return BertModel(BertConfig(vocab_size=100_000, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072), add_pooling_layer=False).eval()
 
 
-def encode_large(model, ids: list[list[int]]) -> float:  # noqa: ANN001
+def encode_large(model, ids: list[list[int]]) -> float:
     """Seconds for all texts in batches of 32 sorted by length."""
     import torch
 
@@ -155,7 +173,8 @@ def main() -> None:
         moderator.decide(moderator.assess(t), policy)
         latency.append((time.perf_counter() - began) * 1000)
     result = {
-        "texts": len(some), "origin": origin, "tokens_mean": float(np.mean([min(len(i), 128) for i in ids])), "threads": threads, "machine": f"{platform.machine()}, {threads} cores",
+        "texts": len(some), "origin": origin, "tokens_mean": float(np.mean([min(len(i), 128) for i in ids])), "threads": threads,
+        "machine": f"{platform.machine()}, {threads} cores",
         "posts_per_s": median(ours), "large_encoder_posts_per_s": median(theirs), "ratio": median(a / b for a, b in zip(ours, theirs, strict=True)),
         "latency_ms_median": median(latency), "latency_ms_p95": float(np.percentile(latency, 95)), "stages": stages(moderator, some), **start(), "peak_rss_mb": peak(args.texts),
         "model_mb": sum(p.stat().st_size for p in model_directory().iterdir()) / 1e6, "versions": dict(moderator.versions),

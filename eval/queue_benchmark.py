@@ -26,7 +26,6 @@ import sqlalchemy as sa
 from ipu_moderation.normalise import normalise
 from ipu_moderation.review import audit
 from ipu_moderation.review.queue import ReviewQueue
-from ipu_moderation.review.schema import bands, items, posts
 from ipu_moderation.review.store import Store, microseconds
 from ipu_moderation.review.types import Post, Settings, Submission
 from ipu_moderation.taxonomy import SCORED, Category, Tier
@@ -58,24 +57,38 @@ def rate(n: int, work: Callable[[], None]) -> dict[str, float]:
     return {"n": n, "per_second": round(n / wall, 1), "per_processor_second": round(n / processor, 1)}
 
 
-def fill(store: Store, n: int, rng: random.Random) -> None:
-    """A database of `n` waiting items, written past the queue, since only its size matters here."""
+def fill(store: Store, n: int) -> None:
+    """A database of `n` waiting items, made by the database itself and past the queue, since only its size matters here."""
     now = microseconds(store.clock())
-    evidence = json.dumps({"reasons": ["A score was high."], "versions": {}, "context": {}, "assessment": None, "expires_after_seconds": None}).encode()
-    for start in range(0, n, 20_000):
-        size = min(20_000, n - start)
+    evidence = json.dumps({"reasons": ["A score was high."], "versions": {}, "context": {}, "assessment": None, "expires_after_seconds": None})
+    if store.postgres:
+        numbers, identity, share = "SELECT n FROM generate_series(1, :n) AS t(n)", "substr(md5(n::text), 1, 16)", "random()"
+        blob, number = "convert_to('{}', 'UTF8')", "('x' || left(md5(id || k), 16))::bit(64)::bigint"
+    else:
+        numbers = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < :n) SELECT n FROM t"
+        identity, share, blob, number = (
+            "printf('%016x', n * 2654435761 % 4294967296 * 65536 + n % 65536)",
+            "(abs(random()) % 1000000 / 1000000.0)",
+            "CAST('{}' AS BLOB)",
+            "random()",
+        )
+    code = "CASE n % 10 " + " ".join(f"WHEN {i} THEN '{language}'" for i, language in enumerate(LANGUAGES)) + " END"
+    no = "false" if store.postgres else "0"
+    salt, text = blob.format("0" * 16), blob.format("words that mean nothing " * 4)
+    statements = (
+        f"""INSERT INTO items (id, kind, language, skill, category, tier, action, priority, policy, evidence, graphic, received, due, state, round, opinions, seen, second, copies,
+            wordings, campaign, signature)
+            SELECT {identity}, 'post', {code}, {code}, 'hate', 'intermediate', 'review', 0.5, 'benchmark@1', {blob.format(evidence)}, {no}, :now,
+            CAST(:now + {share} * 259200000000 AS BIGINT), 'open', 0, 0, {no}, {no}, 1, 1, {identity}, {blob.format("s" * 256)} FROM ({numbers}) AS made""",
+        f"""INSERT INTO posts (id, item, external, source, received, hold_open, salt, text, digest, likeness)
+            SELECT id, id, 'filled-' || id, 'own_initiative', :now, {no}, {salt}, {text}, id, id FROM items ORDER BY id""",
+        f"""INSERT INTO bands SELECT {number} AS band, id, :now FROM items,
+            (SELECT 1 AS k UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5) AS five ORDER BY 1""",
+    )
+    for statement in statements:
         with store.write() as work:
-            ids = [f"{rng.getrandbits(64):016x}" for _ in range(size)]
-            due = [now + rng.randrange(72 * 3600 * 1_000_000) for _ in ids]
-            same = {
-                "kind": "post", "category": "hate", "tier": "intermediate", "action": "review", "priority": 0.5, "policy": "benchmark@1", "evidence": evidence, "graphic": False,
-                "received": now, "state": "open", "round": 0, "opinions": 0, "seen": False, "second": False, "copies": 1, "wordings": 1, "signature": bytes(256),
-            }  # fmt: skip
-            codes = rng.choices(LANGUAGES, k=size)
-            work.execute(sa.insert(items), [{**same, "id": i, "campaign": i, "language": code, "skill": code, "due": d} for i, d, code in zip(ids, due, codes, strict=True)])
-            post = {"source": "own_initiative", "received": now, "hold_open": False, "salt": b"0" * 16, "text": b"words that mean nothing " * 4}
-            work.execute(sa.insert(posts), [{**post, "id": i, "item": i, "external": f"filled-{i}", "digest": i, "likeness": i} for i in ids])
-            work.execute(sa.insert(bands), [{"band": rng.getrandbits(63), "item": i, "at": now} for i in ids for _ in range(5)])
+            used = {name: value for name, value in (("n", n), ("now", now)) if f":{name}" in statement}
+            work.execute(sa.text(statement.replace("::", "\\:\\:").replace('":', '"\\:')), used)
 
 
 def measure(url: str, *, posts_in_all: int, cycles: int, filled: int, seed: int = 1) -> dict[str, Any]:
@@ -88,7 +101,7 @@ def measure(url: str, *, posts_in_all: int, cycles: int, filled: int, seed: int 
     with Store(url) as store:
         if filled:
             began = time.perf_counter()
-            fill(store, filled, rng)
+            fill(store, filled)
             out["filled"] = {"items": filled, "seconds": round(time.perf_counter() - began)}
         queue = ReviewQueue(store, KEY, Settings(golden_share=0))
         batch = [submission(i, rng) for i in range(posts_in_all)]

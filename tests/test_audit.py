@@ -103,7 +103,7 @@ def test_an_anchor_shows_a_cut_end(chain):
     [
         ("UPDATE items SET outcome = 'allowed' WHERE outcome = 'restricted'", "outcome"),
         ("UPDATE verdicts SET restrict = 0 WHERE id = 1", "verdict of ann is not the one"),
-        ("UPDATE verdicts SET labels = '{\"abuse\":\"yes\"}' WHERE id = 1", "verdict of ann is not the one"),
+        ('UPDATE verdicts SET labels = \'{"abuse":"yes"}\' WHERE id = 1', "verdict of ann is not the one"),
         ("UPDATE verdicts SET note = x'00' WHERE note IS NOT NULL", "note of ann was changed"),
         ("DELETE FROM verdicts WHERE id = 1", "verdict of ann stands in the chain and is gone"),
         ("INSERT INTO verdicts (item, round, reviewer, labels, restrict, at) SELECT item, 0, 'zed', '{}', 0, 0 FROM verdicts LIMIT 1", "verdict of zed is not in the chain"),

@@ -26,7 +26,8 @@ LAYERS = (
     ("policy", "thresholds"),
     ("shadow",),
     ("moderator",),
-    ("review.*", "reports.*", "batch"),
+    ("review.*", "batch"),
+    ("reports.*",),
     ("*_commands", "service.*"),
     ("cli",),
 )

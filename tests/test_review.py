@@ -517,7 +517,8 @@ def test_a_notifier_may_appeal_and_a_restriction_then_needs_two_new_persons(queu
 
 
 @pytest.mark.parametrize(
-    ("post", "party", "match"), [("none", "author", "never in review"), ("open", "author", "still being decided"), ("fine", "author", "is allowed"), ("fine", "robot", "cannot appeal")]
+    ("post", "party", "match"),
+    [("none", "author", "never in review"), ("open", "author", "still being decided"), ("fine", "author", "is allowed"), ("fine", "robot", "cannot appeal")],
 )
 def test_appeals_that_are_refused(queue, post, party, match):
     queue.submit_many([submission("open")])
@@ -636,9 +637,7 @@ def test_urls_that_are_refused(url, match):
         Store(url)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\0nul", "\ud800 half a character", "🚲" * 5000, "a\r\nb\tc", "العربية ‏ RTL", "' OR 1=1; DROP TABLE items; --"]
-)
+@pytest.mark.parametrize("text", ["", "\0nul", "\ud800 half a character", "🚲" * 5000, "a\r\nb\tc", "العربية ‏ RTL", "' OR 1=1; DROP TABLE items; --"])
 def test_any_text_comes_back_as_it_was(queue, text):
     queue.submit_many([submission("p", text)])
     assert queue.claim("ann", ["en"]).text == text

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -150,3 +151,13 @@ def test_every_command_has_a_line_in_the_docs():
     for name, part in (("review", review_app), ("audit", audit_app), ("report", report_app)):
         for command in part.registered_commands:
             assert f"`{name} {command.name}`" in docs
+
+
+def test_the_program_in_the_docs_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = submission("post-1", "cyclists must be driven out", Action.HOLD)
+    moderator = SimpleNamespace(assess=lambda text: one.assessment, decide=lambda assessment: one.decision)
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "review.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    names = {"moderator": moderator, "text": one.post.text, "key": b"k" * 32}
+    exec(block, names)
+    assert names["queue"].standing("post-1").state == "allowed"

@@ -27,7 +27,9 @@ times = st.datetimes().map(lambda t: t.isoformat() + "+00:00")
 
 @st.composite
 def records(draw: st.DrawFn) -> Record:
-    copies = draw(st.lists(st.builds(Copy, names, texts, st.none() | names, st.none() | times, st.sampled_from(exchange.SOURCES)), min_size=1, max_size=3, unique_by=lambda c: c.id))
+    copies = draw(
+        st.lists(st.builds(Copy, names, texts, st.none() | names, st.none() | times, st.sampled_from(exchange.SOURCES)), min_size=1, max_size=3, unique_by=lambda c: c.id)
+    )
     opinions = draw(st.lists(st.builds(Said, names, answers, st.booleans(), texts, st.none() | times), max_size=3, unique_by=lambda s: s.reviewer))
     return Record(
         draw(names), draw(st.sampled_from(["en", "hi-Latn", "und"])), tuple(copies), draw(st.sampled_from(list(Action))), draw(st.floats(0, 1)), draw(st.none() | st.sampled_from(list(Category))),

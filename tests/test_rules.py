@@ -41,9 +41,9 @@ macros:
   somebody: '({name}|dr\\.? {capital})'
 rules:
   - {id: call, effect: raise, category: incitement, about: A call., note: {en: A call., fr: Un appel.}, pattern: '(we must )?{tease} (all )?{folk}'}
-  - {id: start, effect: raise, category: violence, about: A start., note: {en: A start., fr: Un début.}, pattern: '{start}hush {gap:2} {folk}{end}', unless: [softly]}
+  - {id: start, effect: raise, category: violence, about: Start., note: {en: Start., fr: Début.}, pattern: '{start}hush {gap:2} {folk}{end}', unless: [softly]}
   - {id: cheated, effect: raise, category: defamation_risk, about: Cheating., note: {en: Cheating., fr: Triche.}, pattern: '{somebody} {gap:2} cheated'}
-  - {id: quoted, effect: excuse, scope: quotation, about: A quotation., note: {en: A quotation., fr: Une citation.}, pattern: '(he|she) (said|sang)', unless: [she is right]}
+  - {id: quoted, effect: excuse, scope: quotation, about: Quoted., note: {en: Quoted., fr: Citation.}, pattern: '(he|she) (said|sang)', unless: [she is right]}
   - {id: not, effect: excuse, scope: clause, side: after, window: 12, about: A negation., note: {en: A negation., fr: Une négation.}, pattern: never}
   - {id: law, effect: excuse, scope: sentence, about: A law., note: {en: A law., fr: Une loi.}, pattern: is forbidden, covers: [incitement, violence]}
   - {id: idiom, effect: excuse, scope: match, about: An idiom., note: {en: An idiom., fr: Une tournure.}, pattern: '{tease} {gap:4} with feathers'}
@@ -294,8 +294,11 @@ def test_notes_come_in_the_language_asked_for(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------------- properties
 
 
+PIECES = ["tease", "cyclists", "never", "he said", '"', "'", ".", "!", "\n", " ", "we must", "Anna Keller cheated", "é", "🚲", "\u200b", "مرحبا", ","]
+
+
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.sampled_from(["tease", "cyclists", "never", "he said", '"', "'", ".", "!", "\n", " ", "we must", "Anna Keller cheated", "é", "🚲", "\u200b", "مرحبا", ","]) | st.text(max_size=6)))
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=6)))
 def test_any_text_can_be_searched_and_spans_lie_inside(mini: RuleSet, pieces: list[str]) -> None:
     text = " ".join(pieces)
     findings = mini.find(normalise(text), EN, every_excuse=True)
@@ -398,7 +401,7 @@ def test_eighteen_packs_and_five_thousand_terms_are_quick(tmp_path: Path) -> Non
             HEAD.format(name=f"p{n}", language="en", script="Latin")
             + f"lists:\n  a: [{terms}]\n  b: [{', '.join(dict.fromkeys(word() for _ in range(40)))}]\nrules:\n"
             + "".join(
-                f"  - {{id: r{i}, effect: raise, category: hate, about: x, note: {{en: x, fr: x}}, pattern: '{{b}} {{gap:{1 + i % 4}}} {{a}}'}}\n" for i in range(20)
+                f"  - {{id: r{i}, effect: raise, category: hate, about: x, note: {{en: x}}, pattern: '{{b}} {{gap:{1 + i % 4}}} {{a}}'}}\n" for i in range(20)
             )
         )
     rules = rules_of(tmp_path, *packs)

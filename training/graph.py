@@ -1,7 +1,7 @@
 """The encoder as an ONNX graph, written operator by operator with the fused kernels of ONNX Runtime's CPU.
 
-Word vectors stay in the 4 bits that they have in the pretrained file. Matrices: `int8` (dynamic activations, 7 of 8 bits a weight so that processors
-without VNNI do not saturate), `int4` (blocks of 32), or `fp32`.
+Word vectors stay in the 4 bits that they have in the pretrained file. Matrices: `int8` (stored in 8 bits, unfolded to fp32 once when a session starts:
+activations are never rounded, so that a text's score does not depend on its neighbours in a batch), `int4` (blocks of 32, activations rounded row by row), or `fp32`.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ class Graph:
         """x @ weight.T + bias, where weight is (n_out, n_in) as torch keeps it."""
         weights = weights or self.weights
         b = self.tensor(f"{name}.b", bias.astype(np.float32))
-        if weights == "int8":
-            scale = np.maximum(np.abs(weight).max(1), 1e-8) / 63
-            q = np.clip(np.rint(weight / scale[:, None]), -63, 63).astype(np.int8).T
-            inputs = [x, self.tensor(f"{name}.q", q), self.tensor(f"{name}.s", scale.astype(np.float32)), self.tensor(f"{name}.z", np.zeros(len(scale), np.int8)), b]
-            return self.op("DynamicQuantizeMatMul", inputs, domain=MS)
         if weights == "int4":
             n, k = weight.shape
             q, scale = quantise_blocks(weight)
             inputs = [x, self.tensor(f"{name}.q", q.reshape(n, k // 32, 16)), self.tensor(f"{name}.s", scale.reshape(n, k // 32)), "", "", b]
             return self.op("MatMulNBits", inputs, domain=MS, K=k, N=n, bits=4, block_size=32, accuracy_level=4)
-        return self.op("Add", [self.op("MatMul", [x, self.tensor(f"{name}.w", weight.T.astype(np.float32))]), b])
+        if weights == "int8":
+            scale = np.maximum(np.abs(weight).max(1), 1e-8).astype(np.float32) / 127
+            q = self.tensor(f"{name}.q", np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8).T)
+            matrix = self.op("Mul", [self.op("Cast", [q], to=TensorProto.FLOAT), self.tensor(f"{name}.s", scale)])
+        else:
+            matrix = self.tensor(f"{name}.w", weight.T.astype(np.float32))
+        return self.op("Add", [self.op("MatMul", [x, matrix]), b])
 
 
 def quantise_blocks(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +75,9 @@ def word_vectors(raw: np.ndarray, hidden: int) -> tuple[np.ndarray, np.ndarray]:
     return packed.reshape(-1, hidden // 2), scale.reshape(-1, hidden // 32)
 
 
-def encoder(state: dict[str, np.ndarray], words: np.ndarray, *, layers: int, heads: int, epsilon: float, weights: Weights | list[Weights], outputs: dict[str, tuple[np.ndarray, np.ndarray]]) -> onnx.ModelProto:
+def encoder(
+    state: dict[str, np.ndarray], words: np.ndarray, *, layers: int, heads: int, epsilon: float, weights: Weights | list[Weights], outputs: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> onnx.ModelProto:
     """The whole model: `input_ids`, `attention_mask` (n_texts, n_tokens) -> one (n_texts, n) for each of `outputs` (weight, bias), over the mean beside the first token.
 
     Args:

@@ -1,7 +1,7 @@
 """`make model`: data -> vocabulary -> teacher -> student -> calibration -> export, each step restartable.
 
-    python -m training.make                    # everything that is not there yet, into .work and then ipu_moderation/data/model
-    python -m training.make --from student     # this step and those after it anew
+python -m training.make                    # everything that is not there yet, into .work and then ipu_moderation/data/model
+python -m training.make --from student     # this step and those after it anew
 """
 
 from __future__ import annotations

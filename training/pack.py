@@ -1,6 +1,6 @@
 """Table and contrast data -> a vocabulary and token arrays, packed once and read by every later step.
 
-    python -m training.pack --table .work/table.parquet --out .work/packed
+python -m training.pack --table .work/table.parquet --out .work/packed
 """
 
 from __future__ import annotations

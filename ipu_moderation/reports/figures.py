@@ -117,7 +117,7 @@ def _reviewed(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "items": len(sent),
         "posts": sum(row["copies"] for row in sent),
         "decided": len(decided),
-        "open": sum(row["first"] is None for row in sent),
+        "open": sum(row["first"] is None and row["state"] == "open" for row in sent),
         "all": _precision(decided),
         "by_action": by("action", decided),
         "by_language": by("skill", decided),

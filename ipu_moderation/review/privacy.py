@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ipu_moderation.errors import InputError
-from ipu_moderation.review.schema import appeals, items, meta, notices, posts, verdicts
+from ipu_moderation.review.schema import appeals, bands, items, meta, notices, posts, verdicts
 from ipu_moderation.review.store import Store, Work, moment
 
 MIN_KEY = 16
@@ -104,6 +104,7 @@ def purge(store: Store, older_than: dt.timedelta) -> int:
         done = sa.select(items.c.id).where(items.c.state == "settled", items.c.decided < before)
         n = work.execute(sa.update(posts).where(posts.c.item.in_(done), posts.c.text.is_not(None)).values(text=None, salt=None, likeness=None)).rowcount
         work.execute(sa.update(items).where(items.c.id.in_(done)).values(signature=None))
+        work.execute(sa.delete(bands).where(bands.c.at < before))
         work.execute(sa.update(verdicts).where(verdicts.c.item.in_(done), verdicts.c.note.is_not(None)).values(note=None, note_salt=None))
         work.execute(sa.update(appeals).where(appeals.c.item.in_(done)).values(grounds=None))
         if n:

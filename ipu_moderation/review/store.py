@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -50,6 +51,19 @@ def moment(value: int) -> dt.datetime:
 def utc_now() -> dt.datetime:
     """The clock, when tests set no other."""
     return dt.datetime.now(dt.timezone.utc)
+
+
+#: Open databases: a forked process must not use its parent's connections.
+_ENGINES: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
+
+
+def _forget_connections() -> None:
+    for engine in list(_ENGINES):
+        engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_connections)
 
 
 class Work:
@@ -112,7 +126,7 @@ class Store:
         if not self.postgres:
             sa.event.listen(self.engine, "connect", _open_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
-        os.register_at_fork(after_in_child=lambda: self.engine.dispose(close=False))
+        _ENGINES.add(self.engine)
         try:
             self._migrate()
         except DBAPIError as error:

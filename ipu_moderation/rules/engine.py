@@ -263,13 +263,18 @@ def _names(text: Text, not_names: frozenset[str], sentences: list[int]) -> Itera
                 yield begin, end, False
         run.clear()
 
+    def leads_to_capital(i: int) -> bool:
+        while i < len(words) and view[slice(*words[i])] in _PARTICLES and not capital[i] and run and i - run[-1] < 4:
+            i += 1
+        return i < len(words) and capital[i]
+
     for i, (a, b) in enumerate(words):
         if a and view[a - 1] == "@":
             yield from spans()
             yield a - 1, b, True
             continue
         follows = run and a not in first_words and _JOINT.fullmatch(view[words[run[-1]][1] : a])
-        joins = follows and view[a:b] in _PARTICLES and (capital[i + 1 : i + 2] == [True] or (capital[i + 2 : i + 3] == [True] and view[slice(*words[i + 1])] in _PARTICLES))
+        joins = follows and view[a:b] in _PARTICLES and leads_to_capital(i + 1)
         is_capital = capital[i] and trusted
         if is_capital and run and not follows:
             yield from spans()
