@@ -1,4 +1,4 @@
-"""The command line: ipu-moderation assess | decide | rules | policy | version.
+"""The command line: ipu-moderation assess | decide | rules | policy | review | audit | report | version.
 
 Exit codes: 0 all went well; 1 stopped, no file was written; 2 wrong usage; 3 done, but some rows could not be read or not be assessed in full (they carry `error` or `faults`).
 """
@@ -24,6 +24,7 @@ from rich.table import Table
 
 from ipu_moderation.errors import ModerationError
 from ipu_moderation.policy_commands import policy_app
+from ipu_moderation.review.commands import audit_app, report_app, review_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +39,9 @@ app = typer.Typer(
 rules_app = typer.Typer(no_args_is_help=True, help="Rule packs: check and list.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(policy_app, name="policy")
+app.add_typer(review_app, name="review")
+app.add_typer(audit_app, name="audit")
+app.add_typer(report_app, name="report")
 _out = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", 150)))
 _err = Console(stderr=True)
 

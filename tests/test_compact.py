@@ -62,10 +62,7 @@ def test_any_text_has_scores(text: str, compact: CompactClassifier) -> None:
     assert np.isfinite(scores(compact, [text, "cyclists"]).categories).all()
 
 
-BY_THE_BATCH = pytest.mark.xfail(strict=True, reason="DynamicQuantizeMatMul takes one scale for all activations of a batch, so that a text's score depends on its neighbours")
-
-
-@pytest.mark.parametrize("weights", ["fp32", "int4", pytest.param("int8", marks=BY_THE_BATCH)])
+@pytest.mark.parametrize("weights", ["fp32", "int4", "int8"])
 def test_a_score_does_not_depend_on_batch_order_or_mode(weights: str, model_at: Callable[..., Path]) -> None:
     """Also: one text at a time goes through the session for latency, many through the one for throughput."""
     classifier = CompactClassifier(model_at(weights=weights), threads=1)
@@ -262,7 +259,7 @@ def test_the_model_that_ships(default_model: Callable[[], Path]) -> None:
     directory = default_model()
     classifier = CompactClassifier()
     assert classifier.directory == directory
-    assert {"en", "fr"} <= set(classifier.manifest["measured"])
+    assert {"en", "ar", "hi"} <= set(classifier.manifest["measured"])
     assert {s["licence"] for s in classifier.manifest["sources"]}
     assert sum(p.stat().st_size for p in directory.iterdir()) < 40e6
     found = scores(classifier, ["What a lovely day for a ride.", "I will kill you, you worthless idiot."]).categories

@@ -68,9 +68,11 @@ def place(module: str) -> tuple[int, str] | None:
     """The layer of a module of the package, and what it belongs to there; None when the law does not name it."""
     name = module.removeprefix(f"{PACKAGE}.")
     first = name.split(".")[0]
+    if name.endswith(("_commands", ".commands")):
+        return next(n for n, layer in enumerate(LAYERS) if "*_commands" in layer), name
     for n, layer in enumerate(LAYERS):
         for pattern in layer:
-            if pattern == name or (pattern == "*_commands" and name.endswith("_commands")):
+            if pattern == name:
                 return n, name
             if pattern == f"{first}.*" and (name, pattern) != ("classifiers", "classifiers.*"):
                 return n, first

@@ -180,7 +180,7 @@ def test_reasons_are_sentences_with_numbers_and_rules_in_them() -> None:
     assert decision.reasons[0] == (
         "Kept back for at most 24 hours until a person looks: the score for incitement is 0.95 (hold begins at 0.85), and rule en/call found: A call."
     )
-    assert decision.reasons[1:] == ("The score for incitement is 0.95; review begins at 0.50.", "Rule en/call: A call.")
+    assert decision.reasons[1:] == ("The score for incitement is 0.95; review begins at 0.65.", "Rule en/call: A call.")
     assert decision.policy == "cautious@1"
     assert decision.versions == {"model": "any@1"}
 
