@@ -354,7 +354,7 @@ def posts(path: Path, mapping: Mapping) -> Iterator[Post]:
     """
     for number, row in records(path):
         if isinstance(row, str):
-            yield Post(str(number), number, error=f"{path}, row {number}: {row}")
+            yield Post(str(number), number, error=f"{path.name}, row {number}: {row}")  # it goes into results: no directories of this machine
             continue
         labels = [-1] * len(MEASURED)
         for category, column in mapping.labels.items():
@@ -371,7 +371,7 @@ def posts(path: Path, mapping: Mapping) -> Iterator[Post]:
         elif max(labels) < 0:
             error = "no label"
         if error:
-            yield Post(ident, number, error=f"{path}, row {number}: {error}")
+            yield Post(ident, number, error=f"{path.name}, row {number}: {error}")
             continue
         language = mapping.language_is or _cell(row, mapping.language)
         facets = tuple(_cell(row, getattr(mapping, name)) for name in FACETS)
@@ -522,7 +522,7 @@ def open_data(path: Path, *, given: Path | None = None, flags: dict[str, Any] | 
         from eval.suites import suite_files
 
         files = suite_files(path)
-        return Data(str(path), file_hash(files), {"form": "suites", "languages": [f.stem for f in files], "fills": fills}, path, None, fills)
+        return Data(path.resolve().name, file_hash(files), {"form": "suites", "languages": [f.stem for f in files], "fills": fills}, path, None, fills)
     _kind(path)
     mapping = mapping_of(path, given=given, flags=flags)
     return Data(path.name, file_hash([path]), mapping.to_dict(), path, mapping)
