@@ -27,6 +27,17 @@ def in_the_clone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parent.parent)
 
 
+@pytest.fixture
+def real_report() -> None:
+    """Asked for by tests that look at the report; the others do without its drawings, which take most of the time."""
+
+
+@pytest.fixture(autouse=True)
+def no_drawings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "real_report" not in request.fixturenames:
+        monkeypatch.setattr(report, "render", lambda results, texts=None: "drawn elsewhere")
+
+
 def write_posts(path: Path, n: int = 240, *, plain: bool = False) -> Path:
     """Posts about harmless groups; one in five labels is against what the sentence says."""
     chance = random.Random(1)
@@ -78,7 +89,7 @@ def test_one_command_gives_figures_and_a_report(posts: Path, capsys: pytest.Capt
     assert "report.html" in out
 
 
-def test_no_text_is_written(posts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_text_is_written(real_report: None, posts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     measured(posts)
     out, err = capsys.readouterr()
     written = [p.read_bytes() for p in (posts.parent / "out").rglob("*") if p.is_file()]
@@ -233,7 +244,7 @@ def test_a_hugging_face_directory(tmp_path: Path) -> None:
 # --- eval.compare --------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_compare_and_gate(posts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_and_gate(real_report: None, posts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = posts.parent / "pair"
     command = [MODEL, WORSE, "--data", str(posts), "--out", str(out), *FAST]
     assert compare.main([*command, "--no-worse-than", "0.02"]) == 1
@@ -272,7 +283,7 @@ def test_compare_fails_where_a_process_fails(posts: Path, capsys: pytest.Capture
 # --- eval.stress -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_stress(posts: Path) -> None:
+def test_stress(real_report: None, posts: Path) -> None:
     out = posts.parent / "stress"
     assert stress.main([str(posts), "--model", MODEL, "--rows", "10", "--out", str(out), *FAST]) == 0
     r = json.loads((out / "results.json").read_text(encoding="utf-8"))
@@ -332,7 +343,7 @@ class Outline(HTMLParser):
             self.labelled.append((values["href"] or "")[1:])
 
 
-def test_the_report_is_self_contained_and_accessible(posts: Path) -> None:
+def test_the_report_is_self_contained_and_accessible(real_report: None, posts: Path) -> None:
     html = report.render(measured(posts))
     page = Outline()
     page.feed(html)
@@ -370,12 +381,12 @@ def test_colours_have_contrast() -> None:
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
 
 
-def test_report_of_what_is_no_result() -> None:
+def test_report_of_what_is_no_result(real_report: None) -> None:
     with pytest.raises(InputError, match="these are no results"):
         report.render({"kind": "cake", "cohort": {}})
 
 
-def test_the_report_can_be_made_again_from_results(posts: Path) -> None:
+def test_the_report_can_be_made_again_from_results(real_report: None, posts: Path) -> None:
     measured(posts)
     out = posts.parent / "again.html"
     assert report.main([str(posts.parent / "out" / "results.json"), "-o", str(out)]) == 0
