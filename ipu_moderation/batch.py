@@ -260,7 +260,7 @@ def _objects(name: str, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str,
         if not line.strip():
             continue
         number += 1
-        text = _decode(line)
+        text = _decode(line.rstrip(b"\r\n"))
         if text is None:
             yield number, str(_not_utf8(name, number).error)
             continue
@@ -472,7 +472,7 @@ def write(path: Path | str, *, show_text: bool = False) -> Iterator[Writer]:
 def _text_writer(stream: Any, kind: str, show_text: bool) -> Writer:
     if kind in (".jsonl", ".ndjson"):
         return lambda row: print(json.dumps(row, ensure_ascii=True), file=stream)
-    table = csv.DictWriter(stream, [*FLAT, "text"] if show_text else FLAT, delimiter="\t" if kind == ".tsv" else ",")
+    table = csv.DictWriter(stream, [*FLAT, "text"] if show_text else FLAT, extrasaction="ignore", delimiter="\t" if kind == ".tsv" else ",")
     table.writeheader()
     return lambda row: table.writerow(_encodable(flat(row)))
 
