@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ipu_moderation.cli import app
@@ -84,7 +89,75 @@ def test_a_row_not_read_ends_with_three(tmp_path: Path, tiny_model: Path) -> Non
     assert "row 2" in json.loads((tmp_path / "out.jsonl").read_text().splitlines()[1])["error"]
 
 
-def test_versions_as_json() -> None:
+BROKEN = b'{"text": "calm words", "id": "a"}\n{"text": 7}\n{"text": "caf\xe9"}\n{"text": "more words", "id": "d"}\n'
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.tsv", "out.parquet", "out.jsonl.gz"])
+def test_rows_not_read_are_told_and_carried_into_every_format(name: str, tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "posts.jsonl.gz").write_bytes(gzip.compress(BROKEN))
+    code, out = told("assess", str(tmp_path / "posts.jsonl.gz"), "--model", str(tiny_model), "-o", str(tmp_path / name))
+    assert code == 3, out
+    assert out.count("row not read") == 2
+    assert f"{tmp_path / 'posts.jsonl.gz'}, row 2: the text is int, not a string" in out
+    assert f"{name}: 2 allow, 2 error" in out or "2 error" in out
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "posts.jsonl.gz"])
+
+
+def test_strict_stops_with_one_and_writes_nothing(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "posts.jsonl").write_bytes(BROKEN)
+    code, out = told("assess", str(tmp_path / "posts.jsonl"), "--model", str(tiny_model), "-o", str(tmp_path / "out.jsonl"), "--strict")
+    assert code == 1
+    assert "row 2: the text is int, not a string (stopped here because of --strict)" in out
+    assert [p.name for p in tmp_path.iterdir()] == ["posts.jsonl"]
+
+
+def test_no_rows_is_no_error(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "posts.csv").write_text("id,text\n")
+    code, out = told("assess", str(tmp_path / "posts.csv"), "--model", str(tiny_model), "-o", str(tmp_path / "out.csv"))
+    assert (code, "no rows" in out) == (0, True)
+    assert (tmp_path / "out.csv").read_text().startswith("id,language,")
+
+
+def test_deciding_over_what_is_no_assessment_ends_with_three(posts: Path, tiny_model: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "seen.jsonl"
+    told("assess", str(posts), "--model", str(tiny_model), "-o", str(saved))
+    saved.write_text(saved.read_text() + '{"id": "c", "text": "secret words"}\n')
+    code, out = told("decide", str(saved), "--policy", "balanced", "-o", str(tmp_path / "new.csv"))
+    assert code == 3
+    assert [line.split(",")[0] for line in (tmp_path / "new.csv").read_text().splitlines()] == ["id", "a", "b", "c"]
+    assert "secret" not in out + (tmp_path / "new.csv").read_text()
+
+
+def test_a_policy_file_of_ones_own_with_faults_lists_them(posts: Path, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\ncolour: red\n")
+    code, out = told("assess", str(posts), "--model", str(tiny_model), "--policy", str(tmp_path / "mine.yaml"))
+    assert code == 1
+    assert all(f in out for f in ("mine.yaml: 5 faults", "version: Field required", "colour: Extra inputs"))
+
+
+def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        yield (*words, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, (*words, name))  # type: ignore[arg-type]
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))  # type: ignore[arg-type]
+
+
+def test_the_commands_that_the_documents_name_are_there() -> None:
+    assert set(COMMANDS) >= {("assess",), ("decide",), ("version",), ("rules", "check"), ("rules", "list"), ("policy", "fit"), ("policy", "compare"), ("policy", "show")}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_and_option_says_what_it_does(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
+    assert (command.help or "").strip()
+    assert [p.name for p in command.params if not getattr(p, "help", None)] == []
+
+
+def test_versions_as_json(default_model: Callable[[], Path]) -> None:
+    default_model()
     code, out = told("version", "--json")
     assert code == 0
     assert {"ipu-moderation", "model", "normaliser", "rules"} <= set(json.loads(out))
@@ -95,6 +168,46 @@ def test_standard_input_and_a_closed_pipe(tiny_model: Path) -> None:
     run = subprocess.run(f"{' '.join(COMMAND)} assess - --model {tiny_model} | head -n 1", shell=True, input=lines, capture_output=True, text=True, check=True)
     assert json.loads(run.stdout)["id"] == "1"
     assert "Traceback" not in run.stderr
+
+
+def test_two_workers_write_what_one_writes(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "posts.txt").write_text("".join(f"cyclists met left-handers, post {i}\n" for i in range(700)))
+    for n in (1, 2):
+        subprocess.run([*COMMAND, "assess", str(tmp_path / "posts.txt"), "--model", str(tiny_model), "--workers", str(n), "-o", str(tmp_path / f"{n}.jsonl")], check=True, capture_output=True)
+    one, two = ([json.loads(line) for line in (tmp_path / f"{n}.jsonl").read_text().splitlines()] for n in (1, 2))
+    assert [r["id"] for r in two] == [str(i) for i in range(1, 701)]
+    for a, b in zip(one, two, strict=True):
+        assert a["scores"] == pytest.approx(b["scores"], abs=1.01e-4)
+        assert (a["decision"]["action"], a["findings"], a["language"]) == (b["decision"]["action"], b["findings"], b["language"])
+
+
+def test_a_reader_that_left_before_the_first_line_is_no_fault(tmp_path: Path, tiny_model: Path) -> None:
+    """Few rows stay in the buffer until the end: the last flush must be quiet as well."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    run = subprocess.run([*COMMAND, "assess", "-", "--model", str(tiny_model)], input=b"one post\n", stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    assert (run.returncode, run.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of its own")
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_drawn_on_a_terminal_only(terminal: bool, tmp_path: Path, posts: Path, tiny_model: Path) -> None:
+    ours, theirs = os.openpty() if terminal else os.pipe()
+    run = subprocess.Popen(
+        [*COMMAND, "assess", str(posts), "--model", str(tiny_model), "-o", str(tmp_path / "out.jsonl")], stdin=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(theirs)
+    drawn = b""
+    try:
+        while part := os.read(ours, 4096):
+            drawn += part
+    except OSError:  # a terminal ends this way
+        pass
+    os.close(ours)
+    assert run.wait(60) == 0
+    assert (b"\x1b[" in drawn) is terminal
+    assert b"out.jsonl: " in drawn
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])

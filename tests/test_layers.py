@@ -174,7 +174,7 @@ def in_a_new_interpreter(code: str) -> dict[str, object]:
     [
         ("import ipu_moderation", 0.4, HEAVY | {"numpy", "pydantic", "yaml", "pyarrow", "typer"}),
         ("from ipu_moderation import Moderator", 4, HEAVY | {"pyarrow", "typer"}),
-        ("import ipu_moderation.cli", 4, HEAVY | {"numpy", "pyarrow"}),
+        ("import ipu_moderation.cli", 4, HEAVY | {"numpy", "pyarrow", "sqlalchemy", "datasketch"}),
     ],
 )
 def test_an_import_is_light(code: str, seconds: float, absent: set[str]) -> None:
