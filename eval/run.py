@@ -54,6 +54,8 @@ from ipu_moderation.types import Action
 FORMAT = 1
 """Of results; two results with other formats may not stand in one table."""
 WORK = Path(".work/eval")
+BRIEF = ("prevalence", "macro_f1", "auc", "recall", "fpr", "precision", "precision_at_1pc", "recall_at_fpr_5pc", "ece")
+"""Figures that sources are told in: there may be a hundred of them."""
 PICKS = ("f1", *(f"fpr_{r:.0%}".replace("%", "pc") for r in FALSE_POSITIVE_RATES))
 
 
@@ -304,7 +306,7 @@ class Measurement:
             "mean_over_languages": self.averages(language),
             "groups": self.groups(main),
             "side": self._sides(main),
-            "source": self.division("source"),
+            "source": {name: {c: {k: f[k] for k in BRIEF} for c, f in part.items()} for name, part in self.division("source").items()},
             "functionality": self.functionality(),
             "functionality_by_language": by_language,
             "consistency": self.consistency(main),

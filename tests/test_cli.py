@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,8 +19,20 @@ import typer
 from typer.testing import CliRunner
 
 from ipu_moderation.cli import app
+from ipu_moderation.rules import engine
 
-COMMAND = [sys.executable, "-m", "ipu_moderation.cli"]
+SMALL = "import sys; from pathlib import Path; from ipu_moderation.rules import engine; engine.rule_packs = lambda: [Path(sys.argv.pop(1))]; from ipu_moderation.cli import main; main()"
+
+
+@pytest.fixture
+def command(pack: Path) -> list[str]:
+    """The command line in a process of its own, with one small pack in place of all that ship: these tests are not about rules."""
+    return [sys.executable, "-c", SMALL, str(pack)]
+
+
+@pytest.fixture(autouse=True)
+def _one_small_pack(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "rule_packs", lambda: [pack])
 
 
 @pytest.fixture
@@ -163,17 +176,17 @@ def test_versions_as_json(default_model: Callable[[], Path]) -> None:
     assert {"ipu-moderation", "model", "normaliser", "rules"} <= set(json.loads(out))
 
 
-def test_standard_input_and_a_closed_pipe(tiny_model: Path) -> None:
+def test_standard_input_and_a_closed_pipe(command: list[str], tiny_model: Path) -> None:
     lines = "".join(f"cyclists, post {i}\n" for i in range(3000))
-    run = subprocess.run(f"{' '.join(COMMAND)} assess - --model {tiny_model} | head -n 1", shell=True, input=lines, capture_output=True, text=True, check=True)
+    run = subprocess.run(f"{shlex.join(command)} assess - --model {tiny_model} | head -n 1", shell=True, input=lines, capture_output=True, text=True, check=True)
     assert json.loads(run.stdout)["id"] == "1"
     assert "Traceback" not in run.stderr
 
 
-def test_two_workers_write_what_one_writes(tmp_path: Path, tiny_model: Path) -> None:
+def test_two_workers_write_what_one_writes(command: list[str], tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "posts.txt").write_text("".join(f"cyclists met left-handers, post {i}\n" for i in range(700)))
     for n in (1, 2):
-        subprocess.run([*COMMAND, "assess", str(tmp_path / "posts.txt"), "--model", str(tiny_model), "--workers", str(n), "-o", str(tmp_path / f"{n}.jsonl")], check=True, capture_output=True)
+        subprocess.run([*command, "assess", str(tmp_path / "posts.txt"), "--model", str(tiny_model), "--workers", str(n), "-o", str(tmp_path / f"{n}.jsonl")], check=True, capture_output=True)
     one, two = ([json.loads(line) for line in (tmp_path / f"{n}.jsonl").read_text().splitlines()] for n in (1, 2))
     assert [r["id"] for r in two] == [str(i) for i in range(1, 701)]
     for a, b in zip(one, two, strict=True):
@@ -181,21 +194,21 @@ def test_two_workers_write_what_one_writes(tmp_path: Path, tiny_model: Path) -> 
         assert (a["decision"]["action"], a["findings"], a["language"]) == (b["decision"]["action"], b["findings"], b["language"])
 
 
-def test_a_reader_that_left_before_the_first_line_is_no_fault(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_reader_that_left_before_the_first_line_is_no_fault(command: list[str], tmp_path: Path, tiny_model: Path) -> None:
     """Few rows stay in the buffer until the end: the last flush must be quiet as well."""
     ours, theirs = os.pipe()
     os.close(ours)
-    run = subprocess.run([*COMMAND, "assess", "-", "--model", str(tiny_model)], input=b"one post\n", stdout=theirs, stderr=subprocess.PIPE, check=False)
+    run = subprocess.run([*command, "assess", "-", "--model", str(tiny_model)], input=b"one post\n", stdout=theirs, stderr=subprocess.PIPE, check=False)
     os.close(theirs)
     assert (run.returncode, run.stderr) == (1, b"")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of its own")
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_bar_is_drawn_on_a_terminal_only(terminal: bool, tmp_path: Path, posts: Path, tiny_model: Path) -> None:
+def test_a_bar_is_drawn_on_a_terminal_only(command: list[str], terminal: bool, tmp_path: Path, posts: Path, tiny_model: Path) -> None:
     ours, theirs = os.openpty() if terminal else os.pipe()
     run = subprocess.Popen(
-        [*COMMAND, "assess", str(posts), "--model", str(tiny_model), "-o", str(tmp_path / "out.jsonl")], stdin=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        [*command, "assess", str(posts), "--model", str(tiny_model), "-o", str(tmp_path / "out.jsonl")], stdin=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"}
     )
     os.close(theirs)
     drawn = b""
@@ -211,11 +224,11 @@ def test_a_bar_is_drawn_on_a_terminal_only(terminal: bool, tmp_path: Path, posts
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_file(by: signal.Signals, tmp_path: Path, tiny_model: Path) -> None:
+def test_an_interrupted_run_leaves_no_file(command: list[str], by: signal.Signals, tmp_path: Path, tiny_model: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     run = subprocess.Popen(
-        [*COMMAND, "assess", "-", "--model", str(tiny_model), "-o", str(out / "out.jsonl")], stdin=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(by, signal.SIG_DFL)
+        [*command, "assess", "-", "--model", str(tiny_model), "-o", str(out / "out.jsonl")], stdin=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(by, signal.SIG_DFL)
     )
     assert run.stdin is not None
     run.stdin.write(b"cyclists\n" * 2000)

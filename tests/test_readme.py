@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def unknown(line: str) -> list[str]:
         command = command.commands[words.pop(0)]
     options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     out = [w for w in words if w.startswith("-") and w != "-" and w.split("=")[0] not in options]
-    return out + [b for a, b in zip(words, words[1:], strict=False) if a == "--policy" and not b.endswith(".yaml") and b not in policy_names()]
+    return out + [b for a, b in pairwise(words) if a == "--policy" and not b.endswith(".yaml") and b not in policy_names()]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
