@@ -107,7 +107,7 @@ def review_label(
 
 
 @review_app.command("release")
-def review_release(item: Annotated[str, typer.Argument(metavar="ITEM")], reviewer: Reviewer, db: Database = _DB, key_file: KeyFile = None) -> None:
+def review_release(item: Annotated[str, typer.Argument(help="What was claimed.", metavar="ITEM")], reviewer: Reviewer, db: Database = _DB, key_file: KeyFile = None) -> None:
     """Give a claimed item back unanswered."""
     with _errors(), _queue(db, key_file) as queue:
         queue.release(item, reviewer)
