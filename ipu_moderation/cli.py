@@ -93,6 +93,7 @@ def assess(
             with _progress(source) as step:
 
                 def seen(row: dict[str, Any]) -> None:
+                    _end_if_asked()
                     counts[_outcome(row)] += 1
                     if "error" in row:
                         _err.print(f"[red]row not read[/red]  {escape(row['error'])}", highlight=False, soft_wrap=True)
@@ -246,12 +247,26 @@ def _summarise(counts: Counter[str]) -> None:
         _out.print("* quality in this language is not measured in every category: such posts are never held on a category that was not measured.", style="dim", highlight=False)
 
 
+_asked_to_end: list[int] = []
+
+
+def _end(number: int, _: object) -> None:
+    _asked_to_end.append(number)
+    _end_if_asked()
+
+
+def _end_if_asked() -> None:
+    """Called for every row as well: a request that comes while onnxruntime is being imported is swallowed by it."""
+    if _asked_to_end:
+        sys.exit(128 + _asked_to_end[0])
+
+
 def main() -> None:
-    """The entry point. A request to end unwinds like Ctrl-C, so that no half-written file stays behind."""
-    for name in ("SIGTERM", "SIGHUP"):
+    """The entry point. A request to end unwinds everything, so that no half-written file stays behind."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored, and that stays
-            signal.signal(number, lambda received, _: sys.exit(128 + received))
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # `nohup` has it ignored, and that stays
+            signal.signal(number, _end)
     app()
 
 
