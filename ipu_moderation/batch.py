@@ -444,7 +444,7 @@ def write(path: Path | str, *, show_text: bool = False) -> Iterator[Writer]:
     """
     if str(path) == "-":
         yield lambda row: print(json.dumps(row, ensure_ascii=True))
-        sys.stdout.flush()  # here, where a reader that has gone is still noticed in order
+        sys.stdout.flush()  # here, where typer still ends quietly when the reader has gone (`| head`)
         return
     target = Path(path)
     kind = _format(target)

@@ -184,10 +184,6 @@ def _errors() -> Iterator[None]:
     except ModerationError as error:
         _err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    except BrokenPipeError:
-        # Who reads has gone (`| head`): nothing to say, and nothing more to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
 
 
 @contextmanager

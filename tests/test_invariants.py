@@ -133,7 +133,7 @@ def test_a_broken_classifier_is_marked_and_neither_crashes_nor_touches_its_neigh
         assert policy.decide(seen[1]).action is not Action.HOLD
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(st.text(alphabet=st.characters(), max_size=40), max_size=6))
 def test_no_string_is_too_strange(texts: list[str]) -> None:
     assert len(list(ANY.assess_many(texts))) == len(texts)

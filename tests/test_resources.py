@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ipu_moderation import resources
 
@@ -23,7 +23,7 @@ def test_packs_are_there_and_carry_the_name_of_their_file() -> None:
     packs = resources.rule_packs()
     assert {"en", "fr"} <= {p.stem for p in packs}
     assert packs == sorted(packs)
-    assert [yaml.safe_load(p.read_text(encoding="utf-8"))["name"] for p in packs] == [p.stem for p in packs]
+    assert [re.findall(r"^name: (\S+)$", p.read_text(encoding="utf-8"), re.MULTILINE) for p in packs] == [[p.stem] for p in packs]
 
 
 def test_policies_are_there() -> None:

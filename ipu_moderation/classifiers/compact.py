@@ -35,7 +35,7 @@ _REGION = re.compile(r"-(?:[A-Z]{2}|[0-9]{3})(?=-|$)")
 Mode = Literal["throughput", "latency"]
 
 _loading = threading.Lock()
-#: Sessions of the process that this one was forked from: without their threads they can be neither run nor closed.
+#: Sessions of the process that this one was forked from: their threads are gone, so that they are slow, and closing them would wait for those threads.
 _inherited: list[Any] = []
 if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that nobody in it will release
     os.register_at_fork(before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release)
