@@ -132,7 +132,10 @@ def decide(
 
 
 @rules_app.command("check")
-def rules_check(file: Annotated[Path | None, typer.Argument(help="A rule pack; all packs of the package without it.")] = None) -> None:
+def rules_check(
+    file: Annotated[Path | None, typer.Argument(help="A rule pack; all packs of the package without it.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Run examples with one term of each target, not with every term: while you write.")] = False,
+) -> None:
     """Run every check and every example of a pack; all faults are listed at once."""
     from ipu_moderation.resources import rule_packs
     from ipu_moderation.rules.checker import check_pack
@@ -140,7 +143,7 @@ def rules_check(file: Annotated[Path | None, typer.Argument(help="A rule pack; a
     faults = 0
     with _errors():
         for path in [file] if file else rule_packs():
-            found = check_pack(path)
+            found = check_pack(path, quick=quick)
             faults += len(found)
             _out.print(f"{path.name}: {'in order' if not found else f'{len(found)} faults'}", highlight=False)
             for i, fault in enumerate(found, 1):

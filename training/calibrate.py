@@ -18,9 +18,8 @@ from scipy.optimize import minimize
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ipu_moderation.taxonomy import SCORED
-from training.distil import LAYERS, restore
 from training.export import onnx_model, run, sample, sha256
-from training.fit import new_network
+from training.fit import LAYERS, new_network, restore
 from training.graph import save
 from training.pack import Packed, load
 

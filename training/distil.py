@@ -12,16 +12,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from training.fit import Network, Sampler, loop, new_network, task_loss
+from training.fit import LAYERS, Sampler, loop, new_network, restore, task_loss
 from training.pack import load
-
-LAYERS = (0, 2, 4, 7, 9, 11)
-
-
-def restore(network: Network, directory: Path) -> None:
-    """Load the trained parts of a checkpoint (the frozen word vectors are not in it)."""
-    state = torch.load(directory / "checkpoint.pt", weights_only=True)["network"]
-    network.load_state_dict({k: v for k, v in state.items() if not k.startswith("offset")}, strict=False)
 
 
 def distance(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

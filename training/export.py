@@ -23,8 +23,7 @@ from ipu_moderation.normalise import VERSION as NORMALISER
 from ipu_moderation.taxonomy import SCORED, TargetGroup
 from training import graph, pretrained
 from training.data import sources
-from training.distil import LAYERS, restore
-from training.fit import Network, new_network
+from training.fit import LAYERS, Network, new_network, restore
 from training.pack import Packed, load
 
 NAME = "compact"

@@ -1,6 +1,7 @@
 """Train an encoder with masked multi-task heads on packed data.
 
     python -m training.fit --packed .work/packed --out .work/teacher --minutes 50            # twelve layers, from the pretrained body
+    python -m training.fit --init .work/student --out .work/tuned --freeze 1 --steps 3000     # six layers: the labels, after distillation
     python -m training.fit ... --resume                                                      # go on from the last checkpoint
     python -m torch.distributed.run --nproc-per-node 2 -m training.fit ...                   # a process a core: faster than two threads
 
@@ -26,9 +27,11 @@ from torch.nn import functional as F
 from training import pretrained
 from training.pack import Packed, load
 
+LAYERS = (0, 2, 4, 7, 9, 11)
+"""Of the twelve, those that a student keeps."""
 HEADS = ("hate", "abuse", "violence", "incitement")
 HEAD_WEIGHT = torch.tensor([1.0, 0.6, 1.0, 0.8])
-CONTRAST_SHARE = 0.36
+CONTRAST_SHARE = 0.40
 NOISY_SHARE = 0.12
 
 
@@ -74,6 +77,7 @@ class Sampler:
 
     def __init__(self, packed: Packed, seed: int, longest: int = 64, batch: int = 32, only: np.ndarray | None = None) -> None:
         self.packed, self.longest, self.batch = packed, longest, batch
+        self.rank, self.world = processes()
         self.rng = np.random.default_rng(seed)
         contrast = np.array([s.startswith("contrast/") for s in packed.meta["sources"]])[packed.source]
         allowed = np.ones(len(contrast), bool) if only is None else only
@@ -105,13 +109,13 @@ class Sampler:
         return w / w.sum()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Batches of example numbers, alike in length."""
+        """Batches of example numbers, alike in length; every process draws the same ones and takes its share, so that none waits for another's longer texts."""
         while True:
-            drawn = np.searchsorted(self.cumulative, self.rng.random(self.batch * 40)).clip(max=len(self.cumulative) - 1)
+            drawn = np.searchsorted(self.cumulative, self.rng.random(self.batch * self.world * 40)).clip(max=len(self.cumulative) - 1)
             length = np.minimum(self.packed.offsets[drawn + 1] - self.packed.offsets[drawn], self.longest)
             batches = np.split(drawn[np.argsort(length, kind="stable")], 40)
             self.rng.shuffle(batches)
-            yield from batches
+            yield from (b[self.rank :: self.world] for b in batches)
 
     def tensors(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Padded ids and what is known of the rows."""
@@ -196,7 +200,7 @@ def loop(
         network.load_state_dict(state["network"], strict=False)
         optimiser.load_state_dict(state["optimiser"])
         done, spent = state["done"], state["spent"]
-    sampler.rng = np.random.default_rng([sampler.rng.integers(2**31), done, rank])
+    sampler.rng = np.random.default_rng([sampler.rng.integers(2**31), done])
     trained = {n for n, p in network.named_parameters() if p.requires_grad}
 
     def save() -> None:
@@ -246,11 +250,17 @@ def new_network(packed: Packed, directory: Path, layers: list[int] | None = None
     return Network(body, packed.targets.shape[1], len(packed.meta["sources"]))
 
 
+def restore(network: Network, directory: Path) -> None:
+    """Load the trained parts of a checkpoint (the frozen word vectors are not in it)."""
+    state = torch.load(directory / "checkpoint.pt", weights_only=True)["network"]
+    network.load_state_dict({k: v for k, v in state.items() if not k.startswith("offset")}, strict=False)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packed", type=Path, default=Path(".work/packed"))
     parser.add_argument("--out", type=Path, default=Path(".work/teacher"))
-    parser.add_argument("--layers", help="layers of the body to keep, as in 0,2,4,7,9,11 (default: all twelve)")
+    parser.add_argument("--init", type=Path, help="directory of a distilled network to go on from (default: the pretrained body)")
     parser.add_argument("--freeze", type=int, default=3, help="lowest layers that stay as they are (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="end by the clock; the learning rate falls accordingly")
     parser.add_argument("--steps", type=int, default=1_000_000)
@@ -261,7 +271,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     packed = load(args.packed)
-    network = new_network(packed, args.packed, [int(x) for x in args.layers.split(",")] if args.layers else None)
+    network = new_network(packed, args.packed, list(LAYERS) if args.init else None)
+    if args.init:
+        restore(network, args.init)
     for name, p in network.body.named_parameters():
         if name.startswith("embeddings.") or any(name.startswith(f"encoder.layer.{i}.") for i in range(args.freeze)):
             p.requires_grad_(False)

@@ -28,10 +28,14 @@ _SLOT = re.compile(r"\{([^{}]*)\}")
 _SHOWN = 5
 
 
-def check_pack(path: Path | str) -> list[Fault]:
+def check_pack(path: Path | str, *, quick: bool = False) -> list[Fault]:
     """All faults of a pack: of its YAML, fields, references, patterns, lists and examples; empty when it is in order.
 
     A pack that `uses` others finds them beside itself or among those that ship with the package.
+
+    Args:
+        path: of the pack.
+        quick: run the examples with one term of each target and not with every term: for while a pack is being written.
 
     Raises:
         Nothing: what is wrong comes back as faults.
@@ -52,7 +56,7 @@ def check_pack(path: Path | str) -> list[Fault]:
     if readable:
         for n, rule in enumerate(pack.rules):
             faults += _symmetry_faults(rule, n, source, vocabulary)
-        examples = _Examples(pack, used, source, vocabulary)
+        examples = _Examples(pack, used, source, vocabulary, quick)
         faults += list(refusals(examples.own, source)) or examples.faults()
     return sorted(faults, key=lambda f: (f.line, f.column))
 
@@ -228,8 +232,9 @@ def _unmark(text: str, filled: str) -> _Example:
 class _Examples:
     """The examples of a pack, run."""
 
-    def __init__(self, pack: Pack, used: Sequence[Pack], source: Source, vocabulary: Vocabulary) -> None:
+    def __init__(self, pack: Pack, used: Sequence[Pack], source: Source, vocabulary: Vocabulary, quick: bool) -> None:
         self.pack = pack
+        self.quick = quick
         self.source = source
         self.lists = vocabulary.lists
         self.engine = Engine([*used, pack])
@@ -249,7 +254,7 @@ class _Examples:
 
     def _run(self, rule: CompiledRule, kind: str, example: str) -> tuple[str, str] | None:
         try:
-            expanded = expand(example, self.lists, one_a_target=kind != "should_match")
+            expanded = expand(example, self.lists, one_a_target=self.quick or kind != "should_match")
         except ExampleError as error:
             return f"{kind}: {error}", f"Lists: {', '.join(sorted(self.lists))}."
         if kind == "should_match" and not all(e.marks for e in expanded):

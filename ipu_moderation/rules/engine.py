@@ -35,6 +35,7 @@ from ipu_moderation.rules.schema import (
     Clause,
     Fault,
     Pack,
+    PackFile,
     PatternError,
     Requirements,
     Rule,
@@ -381,20 +382,32 @@ class CompiledRule:
 
 
 class CompiledPack:
-    """A pack with its vocabulary. Its patterns are read when the first text comes that it is tried on."""
+    """A pack with its vocabulary. Its lists and patterns are read when the first text comes that it is tried on."""
 
-    def __init__(self, pack: Pack, used: Sequence[Pack] = (), off: frozenset[str] = frozenset()) -> None:
-        self.pack = pack
-        self.vocabulary = Vocabulary.of(pack, used)
-        self.writer = Writer(self.vocabulary)
-        self.requirements = Requirements(self.vocabulary)
-        self.abbreviations = frozenset(a.casefold() for a in pack.abbreviations)
-        self.not_names = frozenset(n.casefold() for n in pack.not_names)
-        words = "|".join(re.escape(w.casefold()) for w in pack.clause_breaks)
-        self.clause_breaks = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if pack.words == "spaced" else words) if words else None
-        self.infos = tuple(info for info in map(self._info, pack.rules) if info.id not in off)
+    def __init__(self, pack: Pack | PackFile, used: Sequence[Pack | PackFile] = (), off: frozenset[str] = frozenset()) -> None:
+        self.head = head = _head(pack)
+        self._pack, self._used, self._off = pack, used, off
+        self.abbreviations = frozenset(a.casefold() for a in head.abbreviations)
+        self.not_names = frozenset(n.casefold() for n in head.not_names)
+        words = "|".join(re.escape(w.casefold()) for w in head.clause_breaks)
+        self.clause_breaks = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if head.words == "spaced" else words) if words else None
         self._lock = threading.Lock()
         self._built: tuple[tuple[CompiledRule, ...], dict[Effect, Index]] | None = None
+
+    @cached_property
+    def pack(self) -> Pack:
+        """The pack as it was read."""
+        return _whole(self._pack)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What its patterns may refer to."""
+        return Vocabulary.of(self.pack, map(_whole, self._used))
+
+    @cached_property
+    def infos(self) -> tuple[RuleInfo, ...]:
+        """Its rules that are switched on, in the order of the file."""
+        return tuple(info for info in map(self._info, self.pack.rules) if info.id not in self._off)
 
     @property
     def rules(self) -> tuple[CompiledRule, ...]:
@@ -410,6 +423,7 @@ class CompiledPack:
             with self._lock:
                 if self._built is None:
                     known = {r.id: r for r in self.pack.rules}
+                    self.writer, self.requirements = Writer(self.vocabulary), Requirements(self.vocabulary)
                     rules = tuple(CompiledRule(info, known[info.id.partition("/")[2]], self, n) for n, info in enumerate(self.infos))
                     raises, excuses = ([r for r in rules if r.rule.effect == effect] for effect in ("raise", "excuse"))
                     self._built = rules, {"raise": Index(raises), "excuse": Index(excuses)}
@@ -438,6 +452,14 @@ class CompiledPack:
             note=rule.note,
             targets=frozenset(e.target for name in named for e in self.vocabulary.lists[name].entries if e.target is not None),
         )
+
+
+def _whole(pack: Pack | PackFile) -> Pack:
+    return pack.whole if isinstance(pack, PackFile) else pack
+
+
+def _head(pack: Pack | PackFile) -> Pack:
+    return pack.head if isinstance(pack, PackFile) else pack
 
 
 #: The number of a clause, and the words that must be there beside the one it was found by.
@@ -496,12 +518,13 @@ class Index:
 class Engine:
     """Packs together; never changed once made, apart from what each pack makes when first needed."""
 
-    def __init__(self, packs: Sequence[Pack]) -> None:
-        by_name = {p.name: p for p in packs}
-        off = frozenset(rule for p in packs for rule in p.off)
-        self.packs = [CompiledPack(p, [by_name[u] for u in p.uses if u in by_name], off) for p in packs]
+    def __init__(self, packs: Sequence[Pack | PackFile]) -> None:
+        heads = [_head(p) for p in packs]
+        by_name = {head.name: p for head, p in zip(heads, packs, strict=True)}
+        off = frozenset(rule for head in heads for rule in head.off)
+        self.packs = [CompiledPack(p, [by_name[u] for u in head.uses if u in by_name], off) for head, p in zip(heads, packs, strict=True)]
         self.plausible = lru_cache(maxsize=1024)(self._plausible)
-        scripts = sorted({s for p in packs for s in p.script})
+        scripts = sorted({s for head in heads for s in head.script})
         self.scripts = {s: compile_re2(f"[{SCRIPTS[s]}a-z]" if s == "Latin" else f"[{SCRIPTS[s]}]") for s in scripts}
 
     def _plausible(self, code: str, candidates: tuple[str, ...], unsure: bool, scripts: frozenset[str]) -> tuple[CompiledPack, ...]:
@@ -513,7 +536,7 @@ class Engine:
         if "Latin" in scripts:
             # English is mixed into posts of every language, and its rules need too much English to be met by chance.
             wanted.add("en")
-        return tuple(p for p in self.packs if p.pack.language in wanted or (unsure and scripts.intersection(p.pack.script)))
+        return tuple(p for p in self.packs if p.head.language in wanted or (unsure and scripts.intersection(p.head.script)))
 
     def packs_for(self, language: Language, view: View) -> tuple[CompiledPack, ...]:
         """The packs to try for a text."""
@@ -542,9 +565,9 @@ _LATIN_LETTER = re.compile("[a-z]")
 
 
 class RuleSet:
-    """Packs that are used together. Thread-safe; may be forked and pickled; compiled when the first text comes."""
+    """Packs that are used together. Thread-safe; may be forked and pickled; each pack is compiled when the first text comes that it is tried on."""
 
-    def __init__(self, packs: Sequence[Pack], note_language: str = "en") -> None:
+    def __init__(self, packs: Sequence[Pack | PackFile], note_language: str = "en") -> None:
         self._packs = tuple(packs)
         self._note_language = note_language
         self._engine: Engine | None = None
@@ -592,12 +615,12 @@ class RuleSet:
     @property
     def versions(self) -> Mapping[str, str]:
         """Pack to version."""
-        return {p.name: p.version for p in self._packs}
+        return {p.name: p.version for p in map(_head, self._packs)}
 
     @property
     def packs(self) -> tuple[Pack, ...]:
         """The packs, as they were read."""
-        return self._packs
+        return tuple(map(_whole, self._packs))
 
     @property
     def rules(self) -> tuple[RuleInfo, ...]:
@@ -760,24 +783,21 @@ def load_packs(paths: Iterable[Path | str] | None = None, extra: Iterable[Path |
     Raises:
         PackError: with every fault of every pack.
     """
-    shipped = {p.resolve() for p in rule_packs()}
-    packs: list[Pack] = []
+    packs: list[Pack | PackFile] = [PackFile(p) for p in rule_packs()] if paths is None else []
+    own: list[Pack] = []
     sources: list[Source] = []
     faults: list[Fault] = []
-    own: list[tuple[Pack, Source]] = []
-    for path in [*(_files(paths) if paths is not None else rule_packs()), *_files(extra)]:
+    for path in [*(_files(paths) if paths is not None else ()), *_files(extra)]:
         pack, source, found = read_pack(path)
         faults += found
         if pack is not None:
-            packs.append(pack)
+            own.append(pack)
             sources.append(source)
-            if path.resolve() not in shipped:
-                own.append((pack, source))
-    faults += pattern_faults(packs, sources)
+    faults += pattern_faults(own, sources, packs)
+    packs += own
     if not faults:
-        # The tests of the package have done this for its own packs.
-        by_name = {p.name: p for p in packs}
-        for pack, source in own:
+        by_name = {_head(p).name: p for p in packs}
+        for pack, source in zip(own, sources, strict=True):
             faults += refusals(CompiledPack(pack, [by_name[u] for u in pack.uses]), source)
     if faults:
         shown = "\n".join(f"{n}. {f}" for n, f in enumerate(faults, 1))
@@ -819,7 +839,7 @@ def _files(paths: Iterable[Path | str]) -> list[Path]:
     return out
 
 
-def pattern_faults(packs: Sequence[Pack], sources: Sequence[Source], among: Iterable[Pack] = ()) -> list[Fault]:
+def pattern_faults(packs: Sequence[Pack], sources: Sequence[Source], among: Iterable[Pack | PackFile] = ()) -> list[Fault]:
     """What is wrong with patterns and references: of each pack alone, and between packs.
 
     Args:
@@ -828,21 +848,21 @@ def pattern_faults(packs: Sequence[Pack], sources: Sequence[Source], among: Iter
         among: packs that are known beside them and not looked at.
     """
     faults: list[Fault] = []
-    known = {p.name: p for p in (*among, *packs)}
-    names: dict[str, Source] = {}
+    known: dict[str, Pack | PackFile] = {_head(p).name: p for p in (*among, *packs)}
+    names = {_head(p).name: "ships with the package" for p in among if isinstance(p, PackFile)}
     for pack, source in zip(packs, sources, strict=True):
         if pack.name in names:
-            faults.append(source.fault(("name",), f"a pack called '{pack.name}' is there already ({names[pack.name].file})", "Give yours a name of its own."))
-        names[pack.name] = source
-    rules = {f"{p.name}/{r.id}" for p in known.values() for r in p.rules}
+            faults.append(source.fault(("name",), f"a pack called '{pack.name}' is there already ({names[pack.name]})", "Give yours a name of its own."))
+        names[pack.name] = source.file
     for pack, source in zip(packs, sources, strict=True):
         for i, name in enumerate(pack.uses):
             if name not in known:
                 faults.append(source.fault(("uses", i), f"uses '{name}', which is not loaded", f"Packs: {', '.join(sorted(known))}."))
         for i, name in enumerate(pack.off):
-            if name not in rules:
+            other, _, rule_id = name.partition("/")
+            if other not in known or rule_id not in {r.id for r in _whole(known[other]).rules}:
                 faults.append(source.fault(("off", i), f"switches off '{name}', which does not exist", "Write <pack>/<id>; see: ipu-moderation rules list."))
-        vocabulary = Vocabulary.of(pack, [known[u] for u in pack.uses if u in known])
+        vocabulary = Vocabulary.of(pack, [_whole(known[u]) for u in pack.uses if u in known])
         seen: dict[str, int] = {}
         for n, rule in enumerate(pack.rules):
             where = ("rules", n)

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from ipu_moderation.errors import PackError
 from ipu_moderation.normalise import fold as _fold
 from ipu_moderation.taxonomy import Category, TargetGroup
 from ipu_moderation.types import Effect
@@ -270,6 +271,11 @@ def _column(text: str, node: yaml.ScalarNode, offset: int) -> int:
     return at
 
 
+#: The C reader when there is one; every scalar stays a string.
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_BODY = re.compile(r"^(?:lists|macros|rules):", re.MULTILINE)
+
+
 def read_source(path: Path) -> tuple[Source, Any, list[Fault]]:
     """The file, its plain value (all scalars as strings) and what is wrong with its YAML.
 
@@ -282,9 +288,8 @@ def read_source(path: Path) -> tuple[Source, Any, list[Fault]]:
     except (OSError, UnicodeDecodeError) as error:
         return Source(name, [], None), None, [Fault(str(path), 0, 0, f"cannot be read: {error.__class__.__name__}", "A pack is a YAML file in UTF-8.")]
     lines = text.splitlines()
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        root = yaml.compose(text, Loader=loader)
+        root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
@@ -345,6 +350,42 @@ def read_pack(path: Path) -> tuple[Pack | None, Source, list[Fault]]:
                 name = ".".join(p for p in loc if isinstance(p, str) and p != "entries")
                 faults.append(source.fault(loc, f"{owner}{name}: {e['msg']}"))
         return None, source, faults
+
+
+class PackFile:
+    """A pack that ships with the package: its head is read at once, its lists and rules when the first text comes that they are tried on.
+
+    The tests of the package have checked these files, so that faults are not looked for again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the head.
+
+        Raises:
+            PackError: when the file has faults.
+        """
+        self.path = path
+        self._whole: Pack | None = None
+        try:
+            text = path.read_text("utf-8")
+            body = _BODY.search(text)
+            self.head = Pack.model_validate(yaml.load(text[: body.start()] if body else text, Loader=_LOADER))
+        except (OSError, ValueError, yaml.YAMLError):
+            self.head = self.whole  # says what is wrong and where
+
+    @property
+    def whole(self) -> Pack:
+        """The pack with its lists and rules.
+
+        Raises:
+            PackError: when the file has faults.
+        """
+        if self._whole is None:
+            pack, _, faults = read_pack(self.path)
+            if pack is None:
+                raise PackError("\n".join(map(str, faults)), tuple(map(str, faults)))
+            self._whole = pack
+        return self._whole
 
 
 def _owner(value: Mapping[str, Any], loc: Sequence[str | int]) -> str:
@@ -481,6 +522,10 @@ class Vocabulary:
         return out
 
 
+#: Characters that stand for themselves, up to the last before a sign that may say more of it.
+_PLAIN = re.compile(r"[^\s|()\[\]{}?*+\\.^$-]+")
+
+
 class _Reader:
     """Recursive descent over one pattern."""
 
@@ -539,8 +584,9 @@ class _Reader:
                 self.at += 2
                 continue
             if c not in "([{\\.^$":
-                letters.append(c)
-                self.at += 1
+                plain = _PLAIN.match(self.text, self.at)
+                letters.extend(plain[0] if plain else c)
+                self.at += len(plain[0]) if plain else 1
                 continue
             flush()
             if c == "(":
