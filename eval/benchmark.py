@@ -1,10 +1,12 @@
 """Speed, memory and size of the default pipeline, beside a fp32 XLM-R-base-sized encoder in torch, in one run on one machine.
 
     python -m eval.benchmark [--texts 2048] [--json eval/results/benchmark.json]
+    python -m eval.benchmark --memory        # peak memory of `assess` over files of 10,000 and 100,000 short posts; adds to the same file
 
 The texts are real posts of six languages when the public data is at hand ($IPU_ATLAS), else the sentences of `eval/suites`. The encoder has random
 weights: 12 layers x 768, 12 heads, feed-forward 3,072; batches of 32 sorted by length, the same texts, the same tokenizer and padding. Both run on
-the same number of threads, in turns, and the median of the turns counts.
+the same number of threads, in turns, and the median of the turns counts. To save time the encoder reads every eighth batch of the sorted texts, so that
+its batches are as even in length as they would be with all of them.
 """
 
 from __future__ import annotations
@@ -106,15 +108,13 @@ def large_encoder(threads: int):
     return BertModel(BertConfig(vocab_size=100_000, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072), add_pooling_layer=False).eval()
 
 
-def encode_large(model, ids: list[list[int]]) -> float:
-    """Seconds for all texts in batches of 32 sorted by length."""
+def encode_large(model, batches: list[list[list[int]]]) -> float:
+    """Seconds for all batches of token ids."""
     import torch
 
-    ids = sorted((i[:128] for i in ids), key=len)
     began = time.perf_counter()
     with torch.inference_mode():
-        for at in range(0, len(ids), 32):
-            some = ids[at : at + 32]
+        for some in batches:
             t = torch.ones((len(some), max(map(len, some))), dtype=torch.long)
             mask = torch.zeros_like(t)
             for i, row in enumerate(some):
@@ -122,6 +122,33 @@ def encode_large(model, ids: list[list[int]]) -> float:
                 mask[i, : len(row)] = 1
             model(input_ids=t, attention_mask=mask)
     return time.perf_counter() - began
+
+
+def memory(rows: int, longest: int = 60) -> dict[str, float]:
+    """Peak resident memory in MB, and posts/s, of `ipu-moderation assess` over a CSV file of so many posts of at most `longest` characters, in a new process."""
+    import csv
+    import tempfile
+
+    some = [t for t in texts(10**7)[0] if len(t) <= longest]
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "posts.csv"
+        with source.open("w", newline="", encoding="utf-8") as f:
+            writer = csv.writer(f)
+            writer.writerow(["id", "text"])
+            writer.writerows((i, some[i % len(some)]) for i in range(rows))
+        code = f"""
+import json, resource, sys
+from ipu_moderation import cli
+sys.argv = ["ipu-moderation", "assess", {str(source)!r}, "-o", {str(source.with_suffix(".jsonl"))!r}]
+try:
+    cli.app()
+except SystemExit:
+    pass
+print(json.dumps({{"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}}))
+"""
+        began = time.perf_counter()
+        out = fresh(code)
+        return {"rows": rows, "different": min(rows, len(some)), "peak_rss_mb": round(out["mb"], 1), "posts_per_s": round(rows / (time.perf_counter() - began), 1)}
 
 
 def stages(moderator: Moderator, some: list[str]) -> dict[str, float]:
@@ -147,7 +174,16 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=2048)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json", type=Path, default=ROOT / "eval/results/benchmark.json")
+    parser.add_argument("--memory", action="store_true", help="measure the memory of `assess` over long files instead")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     args = parser.parse_args()
+    if args.memory:
+        result = json.loads(args.json.read_text()) if args.json.exists() else {}
+        result["memory"] = [memory(rows) for rows in args.rows]
+        for m in result["memory"]:
+            print(f"{m['rows']:9,} rows ({m['different']:,} different posts): peak memory {m['peak_rss_mb']:.0f} MB, {m['posts_per_s']:.0f} posts/s", flush=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        return
     some, origin = texts(args.texts)
     moderator, policy = Moderator(CompactClassifier()), load_policy("cautious")
     rows = [Row(str(i), i, t) for i, t in enumerate(some)]
@@ -158,28 +194,31 @@ def main() -> None:
     ids = [e.ids for e in tokenizer.encode_batch_fast([normalise(t).model_view for t in some])]
     threads = len(os.sched_getaffinity(0))
     large = large_encoder(threads)
-    few = sorted(range(len(ids)), key=lambda i: len(ids[i]))[:: max(1, len(ids) // 256)]  # every length, in proportion
-    encode_large(large, [ids[i] for i in few[:32]])
+    ids = sorted((i[:128] for i in ids), key=len)
+    few = [ids[at : at + 32] for at in range(0, len(ids), 32)][4::8]
+    encode_large(large, few[:1])
     ours, theirs = [], []
     for _ in range(args.turns):
         began = time.perf_counter()
         for _row in assess_rows(rows, moderator, policy):
             pass
         ours.append(len(rows) / (time.perf_counter() - began))
-        theirs.append(len(few) / encode_large(large, [ids[i] for i in few]))
+        theirs.append(sum(map(len, few)) / encode_large(large, few))
     latency = []
     for t in some[:: max(1, len(some) // 400)]:
         began = time.perf_counter()
         moderator.decide(moderator.assess(t), policy)
         latency.append((time.perf_counter() - began) * 1000)
     result = {
-        "texts": len(some), "origin": origin, "tokens_mean": float(np.mean([min(len(i), 128) for i in ids])), "threads": threads,
+        "texts": len(some), "origin": origin, "tokens_mean": float(np.mean([len(i) for i in ids])), "threads": threads,
         "machine": f"{platform.machine()}, {threads} cores",
         "posts_per_s": median(ours), "large_encoder_posts_per_s": median(theirs), "ratio": median(a / b for a, b in zip(ours, theirs, strict=True)),
         "latency_ms_median": median(latency), "latency_ms_p95": float(np.percentile(latency, 95)), "stages": stages(moderator, some), **start(), "peak_rss_mb": peak(args.texts),
         "model_mb": sum(p.stat().st_size for p in model_directory().iterdir()) / 1e6, "versions": dict(moderator.versions),
     }  # fmt: skip
     args.json.parent.mkdir(parents=True, exist_ok=True)
+    if args.json.exists():
+        result |= {"memory": m for m in [json.loads(args.json.read_text()).get("memory")] if m}
     args.json.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{len(some):,} texts ({origin}), {result['tokens_mean']:.0f} tokens on average, {result['machine']}\n")
     for label, value in (

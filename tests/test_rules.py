@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ipu_moderation.errors import PackError
 from ipu_moderation.normalise import normalise
 from ipu_moderation.resources import rule_packs
-from ipu_moderation.rules import RuleSet, load_packs
+from ipu_moderation.rules import RuleSet, engine, load_packs
 from ipu_moderation.rules.engine import CompiledPack, View, compile_re2
 from ipu_moderation.rules.schema import ENDERS, SCRIPTS, read_pack
 from ipu_moderation.taxonomy import Category, TargetGroup
@@ -412,3 +412,35 @@ def test_eighteen_packs_and_five_thousand_terms_are_quick(tmp_path: Path) -> Non
     for post in posts[100:]:
         rules.find(post, EN)
     assert (time.process_time() - begin) / 500 < 0.005
+
+
+# ------------------------------------------------------------------------------------------------------------------ memory in bounds
+
+
+def test_compiled_programs_stay_within_bounds_and_results_do_not_change(mini: RuleSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [normalise(t) for t in ("tease cyclists", "never tease cyclists", "Anna Keller cheated", "we must tease cyclists")]
+    expected = [mini.find(t, EN) for t in texts]
+    rules = RuleSet(mini.packs)
+    monkeypatch.setattr(engine, "MAX_INSTRUCTIONS", 1)
+    monkeypatch.setattr(engine, "MAX_SEARCHED", 40)
+    assert [rules.find(t, EN) for t in texts * 3] == expected * 3
+    compiled = rules._compile()
+    held = compiled.packs[0].programs._held
+    assert len(held) == 1, "above the bound only the program of the moment stays"
+    everything = [m for rule in compiled.packs[0].rules for m in (*rule.matchers, *rule.unless)]
+    assert [m for m in everything if m.program is not None] == list(held)
+
+
+def test_a_program_is_made_anew_when_it_has_seen_enough_text(mini: RuleSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    compile_re2 = engine.compile_re2
+    monkeypatch.setattr(engine, "compile_re2", lambda pattern: made.append(pattern) or compile_re2(pattern))
+    text = normalise("tease cyclists")
+    for limit, anew in ((1 << 20, 0), (len("tease cyclists"), 10)):
+        rules = RuleSet(mini.packs)
+        monkeypatch.setattr(engine, "MAX_SEARCHED", limit)
+        rules.find(text, EN)
+        made.clear()
+        for _ in range(10):
+            rules.find(text, EN)
+        assert len(made) == anew

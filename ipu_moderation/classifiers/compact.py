@@ -28,7 +28,8 @@ from ipu_moderation.taxonomy import SCORED, TargetGroup
 from ipu_moderation.types import Language, Text
 
 FORMAT = 1
-BATCH = 32
+BATCH = 8
+"""Texts of like length at a time: as fast as 32 on two cores, with a fifth of the padding, and less memory."""
 _CHARACTERS_A_WINDOW = 2_000  # what a window may take at most: longer texts are not tokenised to be thrown away
 _REGION = re.compile(r"-(?:[A-Z]{2}|[0-9]{3})(?=-|$)")
 

@@ -56,6 +56,10 @@ MAX_MATCHES = 1000
 QUOTATION_WINDOW = 60
 #: Longest quotation, in characters.
 MAX_QUOTATION = 2000
+#: Instructions of all compiled programs together, at about 40 bytes each with their automata; those not needed for longest are thrown away first.
+MAX_INSTRUCTIONS = 2_500_000
+#: Bytes after which a program is compiled anew, which empties its automata.
+MAX_SEARCHED = 1 << 20
 #: Below this confidence, all packs of the scripts in a text are tried.
 UNSURE = 0.5
 
@@ -302,26 +306,23 @@ _PARTICLES = frozenset(
 class Matcher:
     """One pattern of one rule. Its RE2 program is made at the first text that holds its words."""
 
-    __slots__ = ("_compiled", "needs", "regex", "uses_names")
+    __slots__ = ("needs", "program", "regex", "searched", "used", "uses_names")
 
     def __init__(self, regex: str, needs: tuple[Clause, ...], uses_names: bool) -> None:
         self.regex = regex
         self.needs = needs
         self.uses_names = uses_names
-        self._compiled: Any = None
-
-    @property
-    def compiled(self) -> Any:
-        # Two threads may both compile it; either result serves.
-        if self._compiled is None:
-            self._compiled = compile_re2(self.regex)
-        return self._compiled
+        self.program: Any = None
+        self.searched = 0
+        """Bytes that the program has been run over."""
+        self.used = 0
+        """When it was last needed, as `Programs` counts."""
 
     def matches(self, view: View, pack: CompiledPack) -> Iterator[Match]:
         """Matches from left to right; they do not overlap."""
-        search = self.compiled.search
         if self.uses_names:
             data, places = view.marked(pack)
+            search = pack.programs.of(self, len(data)).search
             at = known_byte = known = 0
             for _ in range(MAX_MATCHES):
                 found = search(data, at)
@@ -334,6 +335,7 @@ class Matcher:
                 at = j if j > at else at + 1
             return
         data = view.data
+        search = pack.programs.of(self, len(data)).search
         at = known_byte = known = 0
         for _ in range(MAX_MATCHES):
             found = search(data, at)
@@ -343,6 +345,44 @@ class Matcher:
             known, known_byte = view.position(i, known_byte, known), i
             yield Match(known, view.position(j, i, known))
             at = j if j > at else at + 1
+
+
+class Programs:
+    """The compiled programs of some packs, within bounds: automata grow with the texts they have seen, and a stream of posts never ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[Matcher, int] = {}
+        self._time = 0
+
+    def of(self, matcher: Matcher, size: int) -> Any:
+        """The program of a pattern, to be run over `size` bytes.
+
+        Raises:
+            re2.error: when RE2 refuses it.
+        """
+        # Threads may count over each other or compile twice: it blurs the order in which programs go, and changes no result.
+        self._time += 1
+        matcher.used = self._time
+        matcher.searched += size
+        program = matcher.program
+        if program is None or matcher.searched > MAX_SEARCHED:
+            program = matcher.program = compile_re2(matcher.regex)
+            matcher.searched = size
+            with self._lock:
+                self._held[matcher] = program.programsize
+                self._shrink()
+        return program
+
+    def _shrink(self) -> None:
+        total = sum(self._held.values())
+        if total > MAX_INSTRUCTIONS:
+            for matcher in sorted(self._held, key=lambda m: m.used)[:-1]:
+                matcher.program = None
+                total -= self._held.pop(matcher)
+                if total <= MAX_INSTRUCTIONS * 3 // 4:
+                    break
+        re2.purge()  # what RE2's own cache still holds
 
 
 class CompiledRule:
@@ -384,13 +424,14 @@ class CompiledRule:
 class CompiledPack:
     """A pack with its vocabulary. Its lists and patterns are read when the first text comes that it is tried on."""
 
-    def __init__(self, pack: Pack | PackFile, used: Sequence[Pack | PackFile] = (), off: frozenset[str] = frozenset()) -> None:
+    def __init__(self, pack: Pack | PackFile, used: Sequence[Pack | PackFile] = (), off: frozenset[str] = frozenset(), programs: Programs | None = None) -> None:
         self.head = head = _head(pack)
         self._pack, self._used, self._off = pack, used, off
         self.abbreviations = frozenset(a.casefold() for a in head.abbreviations)
         self.not_names = frozenset(n.casefold() for n in head.not_names)
         words = "|".join(re.escape(w.casefold()) for w in head.clause_breaks)
         self.clause_breaks = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if head.words == "spaced" else words) if words else None
+        self.programs = programs or Programs()
         self._lock = threading.Lock()
         self._built: tuple[tuple[CompiledRule, ...], dict[Effect, Index]] | None = None
 
@@ -522,7 +563,8 @@ class Engine:
         heads = [_head(p) for p in packs]
         by_name = {head.name: p for head, p in zip(heads, packs, strict=True)}
         off = frozenset(rule for head in heads for rule in head.off)
-        self.packs = [CompiledPack(p, [by_name[u] for u in head.uses if u in by_name], off) for head, p in zip(heads, packs, strict=True)]
+        programs = Programs()
+        self.packs = [CompiledPack(p, [by_name[u] for u in head.uses if u in by_name], off, programs) for head, p in zip(heads, packs, strict=True)]
         self.plausible = lru_cache(maxsize=1024)(self._plausible)
         scripts = sorted({s for head in heads for s in head.script})
         self.scripts = {s: compile_re2(f"[{SCRIPTS[s]}a-z]" if s == "Latin" else f"[{SCRIPTS[s]}]") for s in scripts}
@@ -820,7 +862,7 @@ def refusals(pack: CompiledPack, source: Source) -> Iterator[Fault]:
 
 def _refusal(matcher: Matcher, *, needs_words: bool) -> tuple[str, str] | None:
     try:
-        compiled = matcher.compiled
+        compiled = compile_re2(matcher.regex)
     except re2.error as error:
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         return f"RE2 refuses the pattern: {reason}", "Make it shorter, or its repeats smaller."
