@@ -1,6 +1,6 @@
 """`make eval`: measure everything that can be measured here, then rebuild every generated table.
 
-    python -m eval.make                  # suites, public data when at hand, stress, peers, speed, tables
+    python -m eval.make                  # suites, public data when at hand, packs, stress, peers, speed, tables
     python -m eval.make --only suites tables
 
 A step whose data is not at hand is passed over, says so, and leaves its committed results as they are.
@@ -26,6 +26,7 @@ def steps() -> dict[str, tuple[list[str], tuple[Path, ...]]]:
     return {
         "suites": (["eval.run", "--suites", "--save", str(RESULTS / "suites.json"), _FRESH], ()),
         "public": (["eval.atlas", _FRESH], (TABLE, ATLAS)),
+        "packs": (["eval.packs"], ()),
         "stress": (["eval.stress", "--suites", "--save", str(RESULTS / "stress.json")], ()),
         "peers": (
             ["eval.compare", "default", f"tfidf:{train}", "profanity-check", "--data", str(development), "--show", "0", "--save", str(RESULTS / "peers.json")],

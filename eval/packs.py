@@ -20,7 +20,9 @@ from pathlib import Path
 
 import yaml
 
+from eval.data import file_hash
 from ipu_moderation.normalise import normalise
+from ipu_moderation.resources import rule_packs
 from ipu_moderation.rules import RuleSet, load_packs
 from ipu_moderation.taxonomy import Category
 from ipu_moderation.types import Language
@@ -30,6 +32,11 @@ COUNTS = {
     "incitement": {Category.INCITEMENT, Category.VIOLENCE, Category.MOBILISATION, Category.DEHUMANISATION, Category.HATE},
     "defamation": {Category.DEFAMATION_RISK},
 }
+
+
+def measured_files() -> list[Path]:
+    """What the figures depend on beside the code: the packs and the development posts."""
+    return [*rule_packs(), *sorted((HERE / "rules").glob("*.yaml"))]
 
 
 def raised(rules: RuleSet, text: str, language: str) -> list[tuple[str, Category]]:
@@ -101,7 +108,7 @@ def main() -> None:
     if args.look:
         look(rules, args.look)
         return
-    result: dict[str, object] = {"versions": dict(rules.versions), "development": development(rules)}
+    result: dict[str, object] = {"sha256": file_hash(measured_files()), "versions": dict(rules.versions), "development": development(rules)}
     for language, lists in result["development"].items():  # type: ignore[attr-defined]
         for name, halves in lists.items():
             shown = "   ".join(f"{h}: recall {c['tp']:2d}/{c['tp'] + c['fn']:2d}, wrongly raised {c['fp']:2d}/{c['fp'] + c['tn']:2d}" for h, c in halves.items())
@@ -112,7 +119,7 @@ def main() -> None:
             print(f"{language:8s} harmless posts {c['n']:6,}, raised {c['raised']:4d} ({c['raised'] / c['n']:.2%})")
         print(*(f"{n:5d} {rule}" for rule, n in list(result["benign"]["rules"].items())[:12]), sep="\n")  # type: ignore[index]
     elif args.save.exists():
-        result["benign"] = json.loads(args.save.read_text())["benign"]
+        result["benign"] = json.loads(args.save.read_text()).get("benign")
     args.save.parent.mkdir(parents=True, exist_ok=True)
     args.save.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 

@@ -98,3 +98,22 @@ def test_the_committed_tables_are_fresh(capsys: pytest.CaptureFixture[str]) -> N
     assert code == 0, said
     if "passed over" in said:
         pytest.skip(said.strip())
+
+
+def test_figures_of_other_packs_are_foreign(root: Path) -> None:
+    counts = {h: {"tp": 3, "fn": 1, "fp": 1, "tn": 3} for h in ("look", "held")}
+    results = {
+        "sha256": tables.file_hash(tables.measured_files()), "versions": {"en": "1"},
+        "development": {code: {"incitement": counts, "defamation": counts} for code in ("en", "xx")},
+        "benign": {"total": {"n": 200, "raised": 1}, "languages": {"en": {"n": 200, "raised": 1}}},
+    }  # fmt: skip
+    path = root / "results" / "packs.json"
+    path.write_text(json.dumps(results), encoding="utf-8")
+    (root / "README.md").write_text("<!-- table:rules -->\n<!-- /table -->\n", encoding="utf-8")
+    tables.stale(root, inputs(root), write=True)
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert "| en | 75.0 %" in text
+    assert "| xx |" not in text, "a language without a pack has no line"
+    assert tables.stale(root, inputs(root)) == ([], [])
+    path.write_text(json.dumps({**results, "sha256": "0"}), encoding="utf-8")
+    assert "measured on other packs" in tables.stale(root, inputs(root))[0][0]
