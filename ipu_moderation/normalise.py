@@ -139,18 +139,18 @@ _LINK = re.compile(
     rf"|(?<![\w.@-])(?:[a-z0-9-]+\.)+(?:(?:{_TLD})(?![\w-])(?:[/?#:][!#-;=?-~]*[0-9A-Za-z/_=&#~%+-])?|[a-z]{{2}}/[!#-;=?-~]*[0-9A-Za-z/_=&#~%+-])",
     re.IGNORECASE | re.ASCII,
 )
-_EMAIL = re.compile(r"(?<![\w.%+-])[A-Za-z0-9_.%+-]*[A-Za-z0-9_]@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?![\w-])", re.ASCII)
+EMAIL = re.compile(r"(?<![\w.%+-])[A-Za-z0-9_.%+-]*[A-Za-z0-9_]@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?![\w-])", re.ASCII)
 # Names in scripts without word spaces are left: nobody can tell where they end.
-_HANDLE = re.compile(
+HANDLE = re.compile(
     rf"(?<![\w@{_M}])@(?:[^\W{_UNSPACED}]|[{_M}](?<![{_UNSPACED}]))+(?:\.bsky\.social\b|@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{{2,24}}\b)?"
 )
-_PHONE = re.compile(r"(?<![\w.,:/+-])(?:\+ ?)?\(?\d+\)?(?:[ .-]{1,2}\(?\d+\)?|\(\d+\)|(?<=\))\d+)*(?!\w)")
+PHONE = re.compile(r"(?<![\w.,:/+-])(?:\+ ?)?\(?\d+\)?(?:[ .-]{1,2}\(?\d+\)?|\(\d+\)|(?<=\))\d+)*(?!\w)")
 _DIGITS = re.compile(r"\d+")
 _SEVEN_DIGITS = re.compile(r"\d(?:\W{0,3}\d){6}")
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 
 
-def _phone(match: re.Match[str]) -> str:
+def phone_or_not(match: re.Match[str]) -> str:
     """`PHONE` for what has the form of a telephone number, and not that of a date, range of years, count, score or address."""
     found = match[0]
     groups = _DIGITS.findall(found)
@@ -367,10 +367,10 @@ Step = tuple[Callable[[str], object], re.Pattern[str], Replacement]
 
 _STEPS: tuple[Step, ...] = (
     (_INDICATORS.search, _INDICATORS, _indicators),
-    (re.compile("@").search, _EMAIL, _constant("EMAIL")),
+    (re.compile("@").search, EMAIL, _constant("EMAIL")),
     (re.compile(r"\.[a-zA-Z]|://").search, _LINK, _constant("HTTPURL")),
-    (re.compile("@").search, _HANDLE, _constant("@USER")),
-    (_SEVEN_DIGITS.search, _PHONE, _phone),
+    (re.compile("@").search, HANDLE, _constant("@USER")),
+    (_SEVEN_DIGITS.search, PHONE, phone_or_not),
     (_has_mixed, _WORD, _homoglyphs),
     (_HAS_LEET.search, _LEET_WORD, _leet),
     (re.compile(r"\$[a-z]").search, _LEADING_DOLLAR, _constant("s")),

@@ -21,6 +21,7 @@ LAYERS = (
     ("errors", "taxonomy"),
     ("types",),
     ("normalise", "resources"),
+    ("personal",),
     ("classifiers",),  # the protocol alone
     ("language", "rules.*", "classifiers.*"),
     ("policy", "thresholds"),

@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -164,18 +165,22 @@ def review_export(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     form: Annotated[str, typer.Option("--format", help="labels (training data: .jsonl, .parquet), label-studio, csv or coop.")] = "labels",
     only: Annotated[str | None, typer.Option(help="open or settled; both without it. Labels are of settled items always.")] = None,
+    mask: Annotated[bool, typer.Option("--mask-personal-data", help="Without e-mail addresses, handles, telephone numbers, street addresses, numbers of accounts and documents.")] = False,
     db: Database = _DB,
 ) -> None:
     """Write items and verdicts to a file. It holds the texts: keep it as you keep the database."""
     with _errors(), _store(db) as store:
+        from ipu_moderation.personal import mask_personal_data
         from ipu_moderation.review import exchange
 
         if only not in (None, "open", "settled"):
             raise InputError(f"--only is open or settled, not '{only}'")
         if form == "labels":
-            n = exchange.write_labelled(exchange.labelled(store), output)
+            found = exchange.labelled(store)
+            n = exchange.write_labelled((replace(one, text=mask_personal_data(one.text)) for one in found) if mask else found, output)
         else:
-            n = exchange.write_records(exchange.records(store, settled=None if only is None else only == "settled"), output, form)
+            items = exchange.records(store, settled=None if only is None else only == "settled")
+            n = exchange.write_records(map(exchange.masked, items) if mask else items, output, form)
         _err.print(f"{output}: {n:,} {'texts' if form == 'labels' else 'items'}", highlight=False)
 
 

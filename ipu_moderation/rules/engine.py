@@ -23,6 +23,7 @@ from typing import Any
 import re2
 
 from ipu_moderation.errors import PackError
+from ipu_moderation.personal import TRACEABLE, find_personal_data
 from ipu_moderation.resources import rule_packs
 from ipu_moderation.rules.schema import (
     BARE,
@@ -62,6 +63,15 @@ MAX_INSTRUCTIONS = 2_500_000
 MAX_SEARCHED = 1 << 20
 #: Below this confidence, all packs of the scripts in a text are tried.
 UNSURE = 0.5
+
+
+DOXXING = "und/doxxing"
+"""The one rule that stands in no pack: it looks at what the packs raised."""
+DOXXING_NOTE: Mapping[str, str] = {
+    "en": "Personal data that lead to somebody stand beside a threat or a call.",
+    "fr": "Des données personnelles qui mènent à quelqu'un accompagnent une menace ou un appel.",
+}
+_THREATENING = frozenset((Category.VIOLENCE, Category.INCITEMENT, Category.MOBILISATION))
 
 
 def compile_re2(pattern: str) -> Any:
@@ -648,6 +658,7 @@ class RuleSet:
                         used.setdefault((excuse.info.id, by), category)
                         excused_by = excused_by or excuse.info.id
                 out.append(self._finding(rule, category, match, text, excused_by))
+        out += self._doxxing(text, out)
         for rule, matches in excuses:
             for match in matches:
                 if every_excuse or (rule.info.id, match) in used:
@@ -675,6 +686,14 @@ class RuleSet:
         notes = rule.rule.note
         note = notes.get(self._note_language) or notes.get("en") or next(iter(notes.values()), "")
         return Finding(rule.info.id, category, rule.rule.effect, start, end, note, excused_by)
+
+    def _doxxing(self, text: Text, raised: Sequence[Finding]) -> list[Finding]:
+        """Personal data that lead to somebody, beside a threat or a call that nothing excuses."""
+        beside = next((f.category for f in raised if f.category in _THREATENING and f.excused_by is None), None)
+        if beside is None:
+            return []
+        note = DOXXING_NOTE.get(self._note_language, DOXXING_NOTE["en"])
+        return [Finding(DOXXING, beside, "raise", p.start, p.end, note) for p in find_personal_data(text.raw) if p.kind in TRACEABLE]
 
     def _compile(self) -> Engine:
         with self._lock:
