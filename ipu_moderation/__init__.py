@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ipu_moderation.errors import InputError, MissingExtraError, ModelError, ModerationError, PackError, PolicyError
     from ipu_moderation.moderator import Moderator
+    from ipu_moderation.personal import PersonalData, find_personal_data, mask_personal_data
     from ipu_moderation.policy import Policy, load_policy
     from ipu_moderation.taxonomy import Category, TargetGroup, Tier
     from ipu_moderation.types import (
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
         Text,
         Verdict,
     )
+    from ipu_moderation.worksheets import DefamationWorksheet, RabatWorksheet, legal_worksheets
 
 _HOMES = {
     "errors": ("InputError", "MissingExtraError", "ModelError", "ModerationError", "PackError", "PolicyError"),
     "moderator": ("Moderator",),
     "policy": ("Policy", "load_policy"),
     "taxonomy": ("Category", "TargetGroup", "Tier"),
+    "personal": ("PersonalData", "find_personal_data", "mask_personal_data"),
+    "worksheets": ("DefamationWorksheet", "RabatWorksheet", "legal_worksheets"),
     "types": ("Action", "Assessment", "Context", "Decision", "Finding", "LabelledText", "Language", "Score", "TargetScore", "Text", "Verdict"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -46,6 +50,7 @@ __all__ = [
     "Category",
     "Context",
     "Decision",
+    "DefamationWorksheet",
     "Finding",
     "InputError",
     "LabelledText",
@@ -55,15 +60,20 @@ __all__ = [
     "ModerationError",
     "Moderator",
     "PackError",
+    "PersonalData",
     "Policy",
     "PolicyError",
+    "RabatWorksheet",
     "Score",
     "TargetGroup",
     "TargetScore",
     "Text",
     "Tier",
     "Verdict",
+    "find_personal_data",
+    "legal_worksheets",
     "load_policy",
+    "mask_personal_data",
 ]
 
 

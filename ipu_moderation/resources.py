@@ -28,6 +28,11 @@ def policy_names() -> list[str]:
     return sorted(p.stem for p in (_DATA / "policies").glob("*.yaml"))
 
 
+def worksheets_file() -> Path:
+    """The questions of the legal tests."""
+    return _DATA / "worksheets.yaml"
+
+
 def sample_posts() -> Path:
     """The posts that `make demo` assesses: written for this project, harmless stand-in groups."""
     return _DATA / "samples" / "posts.csv"

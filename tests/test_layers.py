@@ -24,7 +24,7 @@ LAYERS = (
     ("personal",),
     ("classifiers",),  # the protocol alone
     ("language", "rules.*", "classifiers.*"),
-    ("policy", "thresholds"),
+    ("policy", "thresholds", "worksheets"),
     ("shadow",),
     ("moderator",),
     ("review.*", "batch"),

@@ -441,7 +441,7 @@ def _item_json(item: ReviewItem | None, reveal: bool) -> dict[str, Any] | None:
         "graphic": item.graphic, "held_until": item.held_until.isoformat() if item.held_until else None, "lease_until": item.lease_until.isoformat(), "appeal": item.appeal,
         "campaign": None if item.campaign is None else {"copies": item.campaign.copies, "authors": item.campaign.authors, "first": item.campaign.first.isoformat(),
         "last": item.campaign.last.isoformat()},
-        "reasons": list(item.reasons), "pause": item.pause,
+        "reasons": list(item.reasons), "worksheets": {name: sheet.to_dict() for name, sheet in item.worksheets.items()}, "pause": item.pause,
     }  # fmt: skip
 
 
@@ -469,6 +469,13 @@ def _show(item: ReviewItem, reveal: bool) -> None:
         line("appeal", item.appeal)
     for reason in item.reasons:
         line("machine", reason)
+    for name, sheet in item.worksheets.items():
+        for element, part in sheet.parts().items():
+            line(name, f"{element.replace('_', ' ')}: {part.question}")
+            for told in (*part.seen, *part.against):
+                line("", f"- {told}")
+            if not part.known:
+                line("", "- unknown: yours to answer")
     line("yours", f"until {item.lease_until:%H:%M} UTC")
     for category in Category:
         line(category.value[:10], category.guideline)

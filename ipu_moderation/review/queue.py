@@ -28,6 +28,7 @@ from ipu_moderation.review.types import Campaign, Notice, NoticeKind, Opinion, P
 from ipu_moderation.review.wellness import suggest_pause
 from ipu_moderation.taxonomy import Category, Tier
 from ipu_moderation.types import Assessment, Context, Decision, Verdict
+from ipu_moderation.worksheets import Worksheet, legal_worksheets
 
 CHUNK = 200
 """Posts that `submit_many` writes in one transaction."""
@@ -252,6 +253,7 @@ class ReviewQueue:
             appeal=None if grounds is None else (grounds.grounds or b"").decode("utf-8", "surrogatepass"),
             graphic=bool(row.graphic),
             reasons=tuple(told["reasons"]) if evidence else (),
+            worksheets=_worksheets(told) if evidence else {},
             pause=self._pause(work, reviewer),
         )
 
@@ -543,3 +545,11 @@ def _campaign(connection: sa.Connection, campaign: str) -> Campaign:
     query = sa.select(sa.func.count().label("n"), sa.func.count(sa.distinct(posts.c.author)).label("authors"), sa.func.min(when).label("first"), sa.func.max(when).label("last"))
     row = connection.execute(query.join(items, items.c.id == posts.c.item).where(items.c.campaign == campaign)).one()
     return Campaign(row.n, row.authors or None, moment(row.first), moment(row.last))
+
+
+def _worksheets(told: Mapping[str, Any]) -> Mapping[str, Worksheet]:
+    """The legal tests that stored evidence calls for; none where an imported item came without an assessment, or with one of another form."""
+    try:
+        return legal_worksheets(Assessment.from_dict(told["assessment"]), Context(**told["context"]))
+    except (TypeError, ValueError):
+        return {}

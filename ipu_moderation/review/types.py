@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ipu_moderation.errors import InputError
 from ipu_moderation.taxonomy import Category
 from ipu_moderation.types import Assessment, Context, Decision
+from ipu_moderation.worksheets import Worksheet
 
 Source = Literal["own_initiative", "notice", "trusted_notifier", "other_notice"]
 """How the post came to notice. Source: DSA art. 17(3)(b)."""
@@ -122,6 +123,8 @@ class ReviewItem:
     graphic: bool = False
     reasons: tuple[str, ...] = ()
     """Why the machine sent it; empty unless asked for, so that the machine does not sway the reader."""
+    worksheets: Mapping[str, Worksheet] = field(default_factory=dict)
+    """The legal tests that the evidence calls for, filled in as far as it goes; empty unless the evidence was asked for."""
     pause: str | None = None
     """A suggestion to rest, in words."""
 
