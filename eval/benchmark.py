@@ -217,8 +217,8 @@ def main() -> None:
         "model_mb": sum(p.stat().st_size for p in model_directory().iterdir()) / 1e6, "versions": dict(moderator.versions),
     }  # fmt: skip
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    if args.json.exists():
-        result |= {"memory": m for m in [json.loads(args.json.read_text()).get("memory")] if m}
+    if args.json.exists() and (kept := json.loads(args.json.read_text()).get("memory")):
+        result["memory"] = kept
     args.json.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{len(some):,} texts ({origin}), {result['tokens_mean']:.0f} tokens on average, {result['machine']}\n")
     for label, value in (

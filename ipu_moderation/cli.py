@@ -22,9 +22,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ipu_moderation.errors import ModerationError
 from ipu_moderation.policy_commands import policy_app
 from ipu_moderation.review.commands import audit_app, report_app, review_app
+from ipu_moderation.rules_commands import rules_app
+from ipu_moderation.terminal import errors
+from ipu_moderation.terminal import stderr as _err
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,14 +38,12 @@ app = typer.Typer(
         "The machine never removes: it allows, sends to review, or holds for review."
     ),
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Rule packs: check and list.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(policy_app, name="policy")
 app.add_typer(review_app, name="review")
 app.add_typer(audit_app, name="audit")
 app.add_typer(report_app, name="report")
 _out = Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", 150)))
-_err = Console(stderr=True)
 
 _STYLE = {"allow": "green", "review": "yellow", "hold": "bold red"}
 _PAGE = 200
@@ -76,7 +76,7 @@ def assess(
     from ipu_moderation.policy import load_policy
 
     counts: Counter[str] = Counter()
-    with _errors():
+    with errors():
         chosen = load_policy(policy)
         moderator = Moderator(CompactClassifier(model, threads=max(1, cores() // workers)))
         columns = batch.Columns(text_column, id_column, language_column)
@@ -121,7 +121,7 @@ def decide(
     from ipu_moderation.policy import load_policy
 
     incomplete = 0
-    with _errors():
+    with errors():
         chosen = load_policy(policy)
         with batch.write(output or "-", show_text=show_text) as writer:
             for row in batch.decide_rows(source, chosen, show_text=show_text):
@@ -131,62 +131,18 @@ def decide(
         raise typer.Exit(3)
 
 
-@rules_app.command("check")
-def rules_check(
-    file: Annotated[Path | None, typer.Argument(help="A rule pack; all packs of the package without it.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Run examples with one term of each target, not with every term: while you write.")] = False,
-) -> None:
-    """Run every check and every example of a pack; all faults are listed at once."""
-    from ipu_moderation.resources import rule_packs
-    from ipu_moderation.rules.checker import check_pack
-
-    faults = 0
-    with _errors():
-        for path in [file] if file else rule_packs():
-            found = check_pack(path, quick=quick)
-            faults += len(found)
-            _out.print(f"{path.name}: {'in order' if not found else f'{len(found)} faults'}", highlight=False)
-            for i, fault in enumerate(found, 1):
-                _out.print(f"{i:3d}. {escape(str(fault))}", highlight=False, soft_wrap=True)
-    if faults:
-        raise typer.Exit(1)
-
-
-@rules_app.command("list")
-def rules_list(language: Annotated[str | None, typer.Option(help="Only this language.")] = None) -> None:
-    """List the rules of the packs: id, category, effect, what they are about."""
-    from ipu_moderation.rules import load_packs
-
-    with _errors():
-        table = Table("rule", "category", "effect", "about", box=None, pad_edge=False)
-        for rule in load_packs().rules:
-            if language in (None, rule.language):
-                table.add_row(rule.id, str(rule.category or "-"), rule.effect, escape(rule.about))
-        _out.print(table)
-
-
 @app.command()
 def version(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """The versions of the code, model, normaliser and rule packs: what every assessment names."""
     from ipu_moderation.moderator import Moderator
 
-    with _errors():
+    with errors():
         versions = dict(Moderator.default().versions)
         if as_json:
             print(json.dumps(versions, indent=1))
         else:
             for name, value in versions.items():
                 print(f"{name:15s} {value}")
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Errors of ours on standard error and exit code 1, without a trace; anything else is a fault of ours and shows its trace."""
-    try:
-        yield
-    except ModerationError as error:
-        _err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ipu_moderation.errors import InputError, ModerationError
+from ipu_moderation.errors import InputError
 from ipu_moderation.taxonomy import SCORED, Category
+from ipu_moderation.terminal import errors
+from ipu_moderation.terminal import stderr as _err
 
 if TYPE_CHECKING:
     from ipu_moderation.policy import Policy
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ipu_moderation.types import Assessment
 
 policy_app = typer.Typer(no_args_is_help=True, help="Policies: choose thresholds with a guarantee, compare two policies, show what one promises.")
-_out, _err = Console(), Console(stderr=True)
+_out = Console()
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
 PolicyArgument = Annotated[str, typer.Argument(help="A preset by name, or the path of a policy file.", metavar="POLICY")]
@@ -57,7 +57,7 @@ def fit(
     from ipu_moderation.policy import load_policy
     from ipu_moderation.thresholds import fit_all, policy_name, read_scored
 
-    with _errors():
+    with errors():
         if output.suffix not in (".yaml", ".yml"):
             raise InputError(f"{output}: a policy is written as .yaml")
         policy_name(output, name)
@@ -102,26 +102,26 @@ def compare(
     from ipu_moderation.policy import load_policy
     from ipu_moderation.shadow import Shadow
 
-    errors = 0
-    with _errors():
+    unread = 0
+    with errors():
         shadow = Shadow(load_policy(a), load_policy(b))
         for assessment in _assessments(source):
             if assessment is None:
-                errors += 1
+                unread += 1
             else:
                 shadow.decide(assessment)
         comparison = shadow.comparison()
         if as_json:
-            print(json.dumps({**comparison.to_dict(), "rows_not_read": errors}, indent=1))
+            print(json.dumps({**comparison.to_dict(), "rows_not_read": unread}, indent=1))
         else:
             for line in comparison.words():
                 _out.print(escape(line), highlight=False, soft_wrap=True)
             for title, slices in (("language", comparison.by_language), ("group", comparison.by_group), ("category", comparison.by_category)):
                 _out.print()
                 _print_table(_moves_table(title, slices))
-        if errors:
-            _err.print(f"{source}: {errors} rows are no assessments and were left out", highlight=False, soft_wrap=True)
-    if errors:
+        if unread:
+            _err.print(f"{source}: {unread} rows are no assessments and were left out", highlight=False, soft_wrap=True)
+    if unread:
         raise typer.Exit(3)
 
 
@@ -137,7 +137,7 @@ def show(
     from ipu_moderation.policy import load_policy
     from ipu_moderation.thresholds import Drift, read_scored
 
-    with _errors():
+    with errors():
         chosen = load_policy(policy)
         evidence = _evidence(policy, chosen)
         changes: tuple[Change, ...] = ()
@@ -321,16 +321,3 @@ def _show_trade_off(rows: list[dict[str, Any]]) -> None:
             table.add_row(escape(row["group"]), escape(row["category"]), f"{at['threshold']:g}", *share, *day)
     _out.print()
     _print_table(table)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Errors of ours as one message on standard error, exit code 1; anything else is a fault of ours and shows its trace."""
-    try:
-        yield
-    except ModerationError as error:
-        _err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise typer.Exit(1) from None

@@ -29,6 +29,7 @@ LAYERS = (
     ("moderator",),
     ("review.*", "batch"),
     ("reports.*",),
+    ("terminal",),
     ("*_commands", "service.*"),
     ("cli",),
 )

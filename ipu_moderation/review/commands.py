@@ -24,8 +24,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ipu_moderation.errors import InputError, MissingExtraError, ModerationError
+from ipu_moderation.errors import InputError, MissingExtraError
 from ipu_moderation.taxonomy import Category
+from ipu_moderation.terminal import errors
+from ipu_moderation.terminal import stderr as _err
 
 if TYPE_CHECKING:
     from ipu_moderation.review.privacy import Key
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 review_app = typer.Typer(no_args_is_help=True, help="People decide: claim an item, give a verdict, appeal, export.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit trail: verify and export.")
 report_app = typer.Typer(no_args_is_help=True, help="The transparency report, and statements of reasons under the DSA.")
-_out, _err = Console(), Console(stderr=True)
+_out = Console()
 
 Database = Annotated[str, typer.Option("--db", help="The database: a SQLite file, or postgresql://USER@HOST/NAME.", envvar="IPU_MODERATION_DB")]
 KeyFile = Annotated[Path | None, typer.Option("--key-file", help="The file with the secret behind pseudonyms; or $IPU_MODERATION_KEY. Make one with: openssl rand -hex 32 > key")]
@@ -165,7 +167,7 @@ def review_export(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
     form: Annotated[str, typer.Option("--format", help="labels (training data: .jsonl, .parquet), label-studio, csv or coop.")] = "labels",
     only: Annotated[str | None, typer.Option(help="open or settled; both without it. Labels are of settled items always.")] = None,
-    mask: Annotated[bool, typer.Option("--mask-personal-data", help="Without e-mail addresses, handles, telephone numbers, street addresses, numbers of accounts and documents.")] = False,
+    mask: Annotated[bool, typer.Option("--mask-personal-data", help="Leave out e-mail and street addresses, handles, numbers of telephones, accounts and documents.")] = False,
     db: Database = _DB,
 ) -> None:
     """Write items and verdicts to a file. It holds the texts: keep it as you keep the database."""
@@ -360,17 +362,14 @@ def report_dsa(
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Errors of ours as one line on standard error, exit code 1; anything else is a fault of ours and shows its trace."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("ipu_moderation"):
-            raise
-        _err.print(f"[red]error:[/red] {escape(str(MissingExtraError('human review', 'review')))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    except ModerationError as error:
-        _err.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    """As `errors`, and a missing extra is named."""
+    with errors():
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("ipu_moderation"):
+                raise
+            raise MissingExtraError("human review", "review") from error
 
 
 @contextmanager
