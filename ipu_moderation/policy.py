@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ipu_moderation.errors import PolicyError
 from ipu_moderation.resources import policy_file, policy_names
 from ipu_moderation.taxonomy import REVIEW_AT_MOST, SCORED, Category, Tier
-from ipu_moderation.types import Action, Assessment, Context, Decision, Finding, Language, Score, Text
+from ipu_moderation.types import Action, Assessment, Context, Decision, Finding, Language, Score, Text, without_region
 
 MAX_HOLD_HOURS = 72
 #: Findings that may stand beside a score as the second kind of evidence for a hold.
@@ -96,8 +96,8 @@ class Policy(BaseModel):
         return f"{self.name}@{self.version}"
 
     def cut(self, language: str, category: Category) -> Cut:
-        """The thresholds of a category in a language: its own, its base language's, or the default."""
-        for code in (language, language.split("-")[0]):
+        """The thresholds of a category in a language: its own, those of the language without its region, or the default. `hi-Latn` does not get those of `hi`."""
+        for code in (language, without_region(language)):
             if category in self.languages.get(code, {}):
                 return self.languages[code][category]
         return self.default.get(category, Cut())

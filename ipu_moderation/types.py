@@ -19,6 +19,7 @@ from ipu_moderation.taxonomy import Category, TargetGroup, Tier
 
 Support = Literal["measured", "unmeasured"]
 Effect = Literal["raise", "excuse"]
+_REGION = re.compile(r"-(?:[A-Z]{2}|[0-9]{3})(?=-|$)")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 
 
@@ -87,6 +88,11 @@ class Language:
             raise InputError("the language is no BCP 47 code; examples of codes: en, pt-BR, hi-Latn, und. Leave it out to have it identified")
         first, *rest = code.replace("_", "-").lower().split("-")
         return cls("-".join([first, *(part.upper() if len(part) == 2 else part.title() if len(part) == 4 and part.isalpha() else part for part in rest)]), 1.0)
+
+
+def without_region(code: str) -> str:
+    """`pt` for `pt-BR`: what was measured in a language holds in its regions, but `hi-Latn` is not `hi`."""
+    return _REGION.sub("", code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ LANGUAGES = {"pt": {"hate": {"review": 0.7}}, "pt-BR": {"hate": {"review": 0.8}}
 
 @pytest.mark.parametrize(
     ("language", "category", "review"),
-    [("en", Category.HATE, 0.5), ("pt", Category.HATE, 0.7), ("pt-PT", Category.HATE, 0.7), ("pt-BR", Category.HATE, 0.8), ("fr", Category.HATE, 0.5), ("fr", Category.VIOLENCE, 0.6),
+    [("en", Category.HATE, 0.5), ("pt", Category.HATE, 0.7), ("pt-PT", Category.HATE, 0.7), ("pt-BR", Category.HATE, 0.8), ("pt-Arab", Category.HATE, 0.5), ("fr", Category.HATE, 0.5), ("fr", Category.VIOLENCE, 0.6),
      ("en", Category.VIOLENCE, None), ("und", Category.ABUSE, None), ("en", Category.DEFAMATION_RISK, None)],
 )  # fmt: skip
 def test_a_threshold_is_looked_up_from_the_nearest_language(language: str, category: Category, review: float | None) -> None:

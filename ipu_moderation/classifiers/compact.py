@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,13 +24,12 @@ from ipu_moderation.errors import ModelError
 from ipu_moderation.normalise import VERSION as NORMALISER
 from ipu_moderation.resources import model_directory
 from ipu_moderation.taxonomy import SCORED, TargetGroup
-from ipu_moderation.types import Language, Text
+from ipu_moderation.types import Language, Text, without_region
 
 FORMAT = 1
 BATCH = 8
 """Texts of like length at a time: as fast as 32 on two cores, with a fifth of the padding, and less memory."""
 _CHARACTERS_A_WINDOW = 2_000  # what a window may take at most: longer texts are not tokenised to be thrown away
-_REGION = re.compile(r"-(?:[A-Z]{2}|[0-9]{3})(?=-|$)")
 
 Mode = Literal["throughput", "latency"]
 
@@ -70,7 +68,7 @@ class CompactClassifier:
     def measured(self, language: str, category: str) -> bool:
         """True when this category was measured in this language and passed the floor stated in the manifest; `pt-BR` counts as `pt`, `hi-Latn` not as `hi`."""
         found = self._measured.get(language)
-        return category in (self._measured.get(_REGION.sub("", language), ()) if found is None else found)
+        return category in (self._measured.get(without_region(language), ()) if found is None else found)
 
     def score(self, texts: Sequence[Text], languages: Sequence[Language]) -> Scores:
         """Calibrated scores, in order.
@@ -124,7 +122,7 @@ class CompactClassifier:
     def _calibration(self, languages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Slope and shift for each row and head: the language's own, those of the language without its region, its base language's, or the general ones."""
         table = self.manifest["calibration"]
-        rows = np.array([table.get(code) or table.get(_REGION.sub("", code)) or table.get(code.split("-")[0]) or table["*"] for code in languages], dtype=np.float32)
+        rows = np.array([table.get(code) or table.get(without_region(code)) or table.get(code.split("-")[0]) or table["*"] for code in languages], dtype=np.float32)
         return rows[:, :, 0], rows[:, :, 1]  # each (n_windows, n_heads)
 
     def _load(self) -> tuple[dict[str, Any], Any]:
