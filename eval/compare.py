@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.data import MEASURED, Data
+from eval.data import Data
 from eval.metrics import FEW, PAIRED, mcnemar, paired, seeded, share
 from eval.models import SPECS
 from eval.run import FORMAT, WORK, Measurement, Thresholds, add_data_flags, cohort_of, data_from, run_command, slug, thresholds_of, warnings_of, write_json
@@ -26,6 +26,7 @@ from eval.scoring import Frame, Run, score_apart
 from eval.suites import SUITES
 from ipu_moderation.errors import InputError
 from ipu_moderation.policy import load_policy
+from training.labelled import MEASURED
 
 SHOWN = 50
 

@@ -24,12 +24,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from eval.data import MEASURED, open_data
+from eval.data import open_data
 from ipu_moderation.errors import InputError, MissingExtraError, ModelError
 from ipu_moderation.moderator import Moderator
 from ipu_moderation.policy import Policy
 from ipu_moderation.resources import rule_packs
 from ipu_moderation.taxonomy import SCORED, Category
+from training.labelled import MEASURED
 
 SPECS = "default, a model directory, a Hugging Face directory, module:name, tfidf:FILE, profanity-check"
 

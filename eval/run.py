@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.data import FACETS, MEASURED, Data, Survey, open_data
+from eval.data import Data, Survey, open_data
 from eval.metrics import (
     FALSE_POSITIVE_RATES,
     FEW,
@@ -50,6 +50,7 @@ from ipu_moderation.moderator import package_version
 from ipu_moderation.policy import Policy, load_policy
 from ipu_moderation.taxonomy import Category
 from ipu_moderation.types import Action
+from training.labelled import FACETS, MEASURED
 
 FORMAT = 1
 """Of results; two results with other formats may not stand in one table."""

@@ -24,10 +24,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eval.data import FACETS, MEASURED, Data, Post, hash_of
+from eval.data import Data, hash_of
 from eval.models import Outcome, Scorer, load
 from ipu_moderation.errors import InputError, ModerationError
 from ipu_moderation.policy import load_policy
+from training.labelled import FACETS, MEASURED, Post
 
 FORMAT = 1
 PART = 4096

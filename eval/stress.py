@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from eval.data import MEASURED, Data, Post, hash_of
+from eval.data import Data, hash_of
 from eval.metrics import FEW, Figure, interval, seeded, share
 from eval.models import SPECS, Scorer, load
 from eval.run import FORMAT, WORK, Thresholds, add_data_flags, cohort_of, data_from, run_command, slug, thresholds_of, write_json
@@ -32,6 +32,7 @@ from eval.scoring import cores, peak_mb, progress
 from eval.suites import SUITES
 from ipu_moderation.errors import InputError
 from ipu_moderation.policy import load_policy
+from training.labelled import MEASURED, Post
 
 Change = Callable[[str, float, random.Random, str], str]
 """(text, strength, chance, language) -> text."""

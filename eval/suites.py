@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from eval.data import FACETS, MEASURED, Post
 from ipu_moderation.errors import InputError
 from ipu_moderation.taxonomy import TargetGroup
+from training.labelled import FACETS, MEASURED, Post
 
 SUITES = Path(__file__).parent / "suites"
 FILLS = 12

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from eval.data import FACETS, MEASURED, open_data
+from eval.data import open_data
 from eval.suites import SUITES, expand, main, read_suite, suite_files
 from ipu_moderation.errors import InputError
+from training.labelled import FACETS, MEASURED
 
 SUITE = """
 language: xx

@@ -78,7 +78,8 @@ def word_vectors(raw: np.ndarray, hidden: int) -> tuple[np.ndarray, np.ndarray]:
 def encoder(
     state: dict[str, np.ndarray], words: np.ndarray, *, layers: int, heads: int, epsilon: float, weights: Weights | list[Weights], outputs: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> onnx.ModelProto:
-    """The whole model: `input_ids`, `attention_mask` (n_texts, n_tokens) -> one (n_texts, n) for each of `outputs` (weight, bias), over the mean beside the first token.
+    """The whole model: `input_ids`, `attention_mask` (n_texts, n_tokens) -> one (n_texts, n) for each of `outputs` (weight, bias), over the mean beside the first token,
+    and `pooled`, these two themselves (n_texts, 2 * hidden): what heads of other languages are fitted on.
 
     Args:
         state: the body's tensors under transformers' names.
@@ -124,11 +125,12 @@ def encoder(
     m = g.op("Unsqueeze", [g.op("Cast", ["attention_mask"], to=TensorProto.FLOAT), g.tensor("minus_one", np.array([-1], np.int64))])
     mean = g.op("Div", [g.op("ReduceSum", [g.op("Mul", [x, m]), "one"], keepdims=0), g.op("ReduceSum", [m, "one"], keepdims=0)])
     first = g.op("Squeeze", [g.op("Slice", [x, zero, "one", "one"]), "one"])
-    pooled = g.op("Concat", [mean, first], axis=1)
+    pooled = g.op("Concat", [mean, first], "pooled", axis=1)
     for name, (weight, bias) in outputs.items():
         g.op("Gemm", [pooled, g.tensor(f"{name}.w", weight.astype(np.float32)), g.tensor(f"{name}.bias", bias.astype(np.float32))], name, transB=1)
     inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["texts", "tokens"]) for n in ("input_ids", "attention_mask")]
-    results = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["texts", len(b)]) for n, (_, b) in outputs.items()]
+    widths = {**{n: len(b) for n, (_, b) in outputs.items()}, "pooled": 2 * hidden}
+    results = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["texts", width]) for n, width in widths.items()]
     graph = helper.make_graph(g.nodes, "ipu_moderation", inputs, results, g.tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(MS, 1)], ir_version=10)
 

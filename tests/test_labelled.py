@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eval.data import MEASURED, Mapping, open_data, posts
+from eval.data import open_data
 from ipu_moderation.errors import InputError
+from training.labelled import MEASURED, Mapping, posts
 
 HATE, ABUSE = MEASURED.index("hate"), MEASURED.index("abuse")
 SECRET = "bicycle-bell-at-dawn"
