@@ -127,7 +127,7 @@ def _bytes(path: Path) -> Iterator[IO[bytes]]:
 
 def kind_of(path: Path) -> str:
     kind = (Path(path.stem).suffix if path.suffix == ".gz" else path.suffix).lower()
-    known = [f for f in FORMATS if f != ".txt"]
+    known = [*(f for f in FORMATS if f != ".txt"), ".xlsx"]
     if kind not in known:
         raise InputError(f"{path}: labelled data is read from {', '.join(known)} (the text formats also as .gz); this ends in '{kind or path.name}'")
     if not path.is_file():
@@ -144,6 +144,8 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     kind = kind_of(path)
     if kind == ".parquet":
         yield from _parquet(path)
+    elif kind == ".xlsx":
+        yield from _xlsx(path)
     else:
         with _bytes(path) as stream:
             yield from _csv(path, stream, "\t" if kind == ".tsv" else None) if kind in (".csv", ".tsv") else _jsonl(path, stream)
@@ -222,6 +224,32 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
                 yield number, row
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a readable Parquet file") from error
+
+
+def _xlsx(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """The first sheet; the header is its first row with two cells or more. Of merged cells the first holds the value; rows without any cell are passed over."""
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise InputError(f"{path}: spreadsheets need openpyxl. Install it with: pip install openpyxl; or save the sheet as CSV") from error
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # a damaged archive raises errors of many kinds
+        raise InputError(f"{path}: not a readable spreadsheet ({type(error).__name__}). Save it anew, or as CSV.") from error
+    names: list[str] = []
+    number = 0
+    for cells in book.worksheets[0].iter_rows(values_only=True):
+        filled = [c for c in cells if c is not None and str(c).strip()]
+        if not names:
+            if len(filled) >= 2:
+                names = ["" if c is None else str(c).strip() for c in cells]
+                if any(name.casefold() in _DATA_LIKE or len(name) > 64 for name in names):
+                    raise InputError(f"{path}: the first row looks like data, not like column names. Add a header row, for example: text, label")
+        elif filled:
+            number += 1
+            yield number, {name: cell for name, cell in zip(names, cells, strict=False) if name}
+    if not number:
+        raise InputError(f"{path}: 0 rows: a header row with column names, and a row for each post below it, are expected on the first sheet.")
 
 
 _DATA_LIKE = frozenset({"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "non-hateful"})

@@ -5,6 +5,8 @@ measured, and the SHA-256 of the other files. A directory that is damaged, of an
 
 Long texts are read in windows of `max_tokens` tokens that overlap by `stride`, at most `max_windows` of them; the highest score counts, and what
 lies beyond is marked `truncated`.
+
+A directory that `training.adapt` made holds heads of its own for some languages beside (`adapted` in the manifest, see `local`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ipu_moderation.classifiers import Scores
+from ipu_moderation.classifiers.local import LocalHeads
 from ipu_moderation.errors import ModelError
 from ipu_moderation.normalise import VERSION as NORMALISER
 from ipu_moderation.resources import model_directory
@@ -60,7 +63,7 @@ class CompactClassifier:
         self.name = f"{self.manifest['name']}@{self.manifest['version']}"
         self._measured: dict[str, frozenset[str]] = {lang: frozenset(c) for lang, c in self.manifest["measured"].items()}
         self.languages = frozenset(self._measured)
-        self._loaded: tuple[int, dict[str, Any], Any] | None = None
+        self._loaded: tuple[int, _Loaded] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (str(self.directory), self.threads)
@@ -78,18 +81,16 @@ class CompactClassifier:
         """
         if not texts:
             return Scores(np.zeros((0, len(SCORED)), np.float32), np.zeros((0, len(TargetGroup)), np.float32), np.zeros(0, bool))
-        sessions, tokenizer = self._load()
+        sessions, tokenizer, local = self._load()
         n_heads, n_groups = len(SCORED), len(TargetGroup)
         categories, targets = np.zeros((len(texts), n_heads), np.float32), np.zeros((len(texts), n_groups), np.float32)
         truncated = np.zeros(len(texts), bool)
         windows, owner = self._windows(tokenizer, texts, truncated)
         session = sessions["latency" if len(windows) <= 2 else "throughput"]
-        logits = np.empty((len(windows), n_heads + n_groups), np.float32)
-        order = np.argsort([len(w) for w in windows], kind="stable")
-        for start in range(0, len(windows), BATCH):
-            some = order[start : start + BATCH]
-            ids, mask = _pad([windows[i] for i in some])
-            logits[some] = np.concatenate(session.run(["categories", "targets"], {"input_ids": ids, "attention_mask": mask}), axis=1)
+        adapted = {code: np.flatnonzero([languages[i].code == code for i in owner]) for code in local if any(x.code == code for x in languages)}
+        logits, pooled = _run(session, windows, n_heads + n_groups, pooled=bool(adapted))
+        for code, rows in adapted.items():
+            logits[rows, :n_heads] = local[code].logits(logits[rows, :n_heads], pooled[rows], [texts[i].match_view for i in owner[rows]])
         slope, shift = self._calibration([languages[i].code for i in owner])
         values = _sigmoid(logits[:, :n_heads] * slope + shift)
         np.maximum.at(categories, owner, values)
@@ -125,16 +126,28 @@ class CompactClassifier:
         rows = np.array([table.get(code) or table.get(without_region(code)) or table.get(code.split("-")[0]) or table["*"] for code in languages], dtype=np.float32)
         return rows[:, :, 0], rows[:, :, 1]  # each (n_windows, n_heads)
 
-    def _load(self) -> tuple[dict[str, Any], Any]:
+    def features(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of the base's heads (n, heads), and pooled vectors (n, width), of the first window of each text: what heads of another language are fitted on.
+
+        Raises:
+            ModelError: when the weights are damaged, or older than the pooled output.
+        """
+        sessions, tokenizer, _ = self._load()
+        longest = self.manifest["max_tokens"]
+        windows = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in (e.ids for e in tokenizer.encode_batch_fast([t.model_view for t in texts]))]
+        logits, pooled = _run(sessions["throughput"], windows, len(SCORED) + len(TargetGroup), pooled=True)
+        return logits[:, : len(SCORED)], pooled
+
+    def _load(self) -> _Loaded:
         loaded = self._loaded
         if loaded is not None and loaded[0] == os.getpid():
-            return loaded[1], loaded[2]
+            return loaded[1]
         with _loading:
             if self._loaded is None or self._loaded[0] != os.getpid():
                 if self._loaded is not None:
                     _inherited.append(self._loaded)
-                self._loaded = (os.getpid(), *_open(self.directory, self.threads or cores()))
-            return self._loaded[1], self._loaded[2]
+                self._loaded = os.getpid(), _open(self.directory, self.manifest, self.threads or cores())
+            return self._loaded[1]
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -186,6 +199,7 @@ def _shape(manifest: dict[str, Any]) -> dict[str, bool]:
         "calibration": holds(lambda: "*" in manifest["calibration"] and all(lines(rows) for rows in manifest["calibration"].values())),
         "measured": holds(lambda: all(set(found) <= heads for found in manifest["measured"].values())),
         "files": holds(lambda: set(manifest["files"]) >= {"model.onnx", "tokenizer.json"}),
+        "adapted": holds(lambda: set(manifest["files"]) >= set(manifest.get("adapted", {}).values())),
     }
 
 
@@ -212,7 +226,29 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open(directory: Path, threads: int) -> tuple[dict[str, Any], Any]:
+#: Sessions by mode, the tokenizer, and heads of languages.
+_Loaded = tuple[dict[str, Any], Any, dict[str, LocalHeads]]
+
+
+def _run(session: Any, windows: Sequence[Sequence[int]], width: int, *, pooled: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(n_windows, width) logits, and (n_windows, hidden) pooled vectors when asked for."""
+    logits = np.empty((len(windows), width), np.float32)
+    vectors: np.ndarray | None = None
+    order = np.argsort([len(w) for w in windows], kind="stable")
+    outputs = ["categories", "targets", *(["pooled"] if pooled else [])]
+    for start in range(0, len(windows), BATCH):
+        some = order[start : start + BATCH]
+        ids, mask = _pad([windows[i] for i in some])
+        found = session.run(outputs, {"input_ids": ids, "attention_mask": mask})
+        logits[some] = np.concatenate(found[:2], axis=1)
+        if pooled:
+            if vectors is None:
+                vectors = np.empty((len(windows), found[2].shape[1]), np.float32)
+            vectors[some] = found[2]
+    return logits, np.zeros((len(windows), 0), np.float32) if vectors is None else vectors
+
+
+def _open(directory: Path, manifest: dict[str, Any], threads: int) -> _Loaded:
     import onnxruntime
     from tokenizers import Tokenizer
 
@@ -232,7 +268,9 @@ def _open(directory: Path, threads: int) -> tuple[dict[str, Any], Any]:
         sessions = {"throughput": session("throughput"), "latency": session("latency")}
     except Exception as error:  # both libraries raise bare exceptions of their own
         raise ModelError(f"{directory} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {type(error).__name__}. Copy the directory anew.") from error
-    return sessions, tokenizer
+    if (adapted := manifest.get("adapted")) and "pooled" not in {o.name for o in sessions["throughput"].get_outputs()}:
+        raise ModelError(f"{directory} has heads for {', '.join(adapted)}, and a model without the pooled output that they need. Adapt a newer model.")
+    return sessions, tokenizer, {code: LocalHeads(directory / name, len(SCORED)) for code, name in (adapted or {}).items()}
 
 
 def _pad(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,213 @@
+"""Adapting the model to one language: from a spreadsheet to a directory that loads, with a report that tells what is odd."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="adapting needs the extra `train`")
+
+from conftest import POSITIONS, write_tiny_model
+
+from ipu_moderation.classifiers.compact import CompactClassifier
+from ipu_moderation.classifiers.local import BUCKETS, LocalHeads, ngram_counts, ngram_vector
+from ipu_moderation.errors import InputError, ModelError
+from ipu_moderation.moderator import Moderator
+from ipu_moderation.normalise import normalise
+from ipu_moderation.types import Language
+from training.adapt import Chosen, adapt, near_copies
+
+NOUNS = ["lamp", "river", "stone", "basket", "ladder", "window", "garden", "spoon", "kettle", "bridge"]
+VERBS = ["stands", "falls", "shines", "waits", "turns", "breaks", "sleeps", "sings"]
+
+
+def sentences(n: int, seed: int = 1) -> list[tuple[str, int]]:
+    """Harmless sentences; what is looked for is that a kettle does something."""
+    rng = random.Random(seed)
+    out = []
+    for _ in range(n):
+        words = [rng.choice(NOUNS[:8]), rng.choice(VERBS)]
+        yes = rng.random() < 0.4
+        if yes:
+            words[0] = "kettle"
+        place = "".join(rng.choices("bdfgmpstz", k=7))
+        out.append((f"the {words[0]} {words[1]} in {place}", int(yes)))
+    return out
+
+
+def table(path: Path, rows: list[tuple], header: tuple[str, ...] = ("text", "hate")) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that reads each of the sentences in one window."""
+    pytest.importorskip("onnx", reason="the tiny model is made with the extra `train`")
+    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny", max_tokens=POSITIONS)
+
+
+@pytest.fixture(scope="module")
+def adapted(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Chosen], list[str]]:
+    place = tmp_path_factory.mktemp("adapted")
+    said: list[str] = []
+    data = table(place / "posts.csv", sentences(300))
+    return place / "model", adapt(data, "sw", base, place / "model", {}, [], say=said.append), said
+
+
+def test_the_best_way_is_kept_and_measured_on_rows_held_out(adapted: tuple[Path, list[Chosen], list[str]]) -> None:
+    directory, chosen, said = adapted
+    (one,) = chosen
+    assert one.head == "hate"
+    best = max(v["macro_f1"] for v in one.held_out.values())
+    assert one.held_out[one.way]["macro_f1"] >= best - 0.05
+    assert one.held_out[one.way]["macro_f1"] > 0.95, "letters tell it"
+    assert 40 < one.held_out[one.way]["n"] < 80
+    assert "300 different texts" in said[0]
+    report = (directory / "REPORT.md").read_text(encoding="utf-8")
+    assert f"## hate: {one.way}" in report
+    assert "kettle" not in report, "the report holds no text"
+
+
+def test_the_directory_loads_and_other_languages_are_as_in_the_base(adapted: tuple[Path, list[Chosen], list[str]], base: Path) -> None:
+    directory, _, _ = adapted
+    plain, new = CompactClassifier(base), CompactClassifier(directory)
+    assert new.name == "tiny+sw@1"
+    texts = [normalise(t) for t, _ in sentences(40, seed=2)]
+    yes = np.array([y for _, y in sentences(40, seed=2)], bool)
+    for code in ("en", "und"):
+        languages = [Language(code, 1.0)] * len(texts)
+        np.testing.assert_allclose(plain.score(texts, languages).categories, new.score(texts, languages).categories, atol=1e-6)
+    scores = new.score(texts, [Language("sw", 1.0)] * len(texts)).categories
+    assert ((scores[:, 0] >= 0.5) == yes).mean() > 0.95
+    before = plain.score(texts, [Language("sw", 1.0)] * len(texts)).categories
+    np.testing.assert_allclose(scores[:, 1:], before[:, 1:], atol=1e-6, err_msg="categories without labels keep the base's heads")
+    mixed = new.score(texts[:2], [Language("sw", 1.0), Language("en", 1.0)]).categories
+    np.testing.assert_allclose(mixed[0], scores[0], atol=1e-5)
+    np.testing.assert_allclose(mixed[1], plain.score(texts[1:2], [Language("en", 1.0)]).categories[0], atol=1e-5)
+    assert Moderator.from_directory(directory).assess("the kettle sings", language="sw").scores
+
+
+def test_one_text_alone_and_in_a_batch_score_alike(adapted: tuple[Path, list[Chosen], list[str]]) -> None:
+    model, texts = CompactClassifier(adapted[0]), [normalise(t) for t, _ in sentences(20, seed=3)]
+    languages = [Language("sw", 1.0)] * 20
+    together = model.score(texts, languages).categories
+    alone = np.concatenate([model.score([t], [x]).categories for t, x in zip(texts, languages, strict=True)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_damage_is_refused(adapted: tuple[Path, list[Chosen], list[str]], tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(adapted[0], copy)
+    (copy / "heads-sw.npz").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=r"heads-sw\.npz is damaged"):
+        CompactClassifier(copy)
+    with pytest.raises(ModelError, match="is damaged"):
+        LocalHeads(copy / "heads-sw.npz", 4)
+    manifest = json.loads((adapted[0] / "manifest.json").read_text())
+    manifest["adapted"]["fr"] = "heads-fr.npz"
+    shutil.copyfile(adapted[0] / "heads-sw.npz", copy / "heads-sw.npz")
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="adapted"):
+        CompactClassifier(copy)
+
+
+def test_a_second_language_is_added_to_the_first(adapted: tuple[Path, list[Chosen], list[str]], tmp_path: Path) -> None:
+    data = table(tmp_path / "posts.csv", sentences(120, seed=4))
+    adapt(data, "ha", adapted[0], tmp_path / "two", {}, [], say=lambda _: None)
+    model = CompactClassifier(tmp_path / "two")
+    assert set(model.manifest["adapted"]) == {"sw", "ha"}
+    texts = [normalise(t) for t, _ in sentences(10, seed=5)]
+    one = CompactClassifier(adapted[0]).score(texts, [Language("sw", 1.0)] * 10).categories
+    np.testing.assert_allclose(model.score(texts, [Language("sw", 1.0)] * 10).categories, one, atol=1e-6)
+
+
+def test_annotators_copies_and_odd_rows_are_told(base: Path, tmp_path: Path) -> None:
+    rows = [(t, y, y if i % 10 else 1 - y, "") for i, (t, y) in enumerate(sentences(150))]
+    rows += [(rows[0][0], 1 - rows[0][1], 1 - rows[0][1], ""), ("", 1, 1, ""), ("Call +44 20 7946 0958 " * 3, 0, 0, "")] + [("no label here at all", "", "", "")]
+    data = table(tmp_path / "posts.csv", rows, ("body", "first", "second", "other"))
+    said: list[str] = []
+    adapt(data, "sw", base, tmp_path / "model", {"text": "body"}, ["hate=first,second"], say=said.append)
+    told = "\n".join(said)
+    assert "2 rows cannot be used; the first: posts.csv, row 152: no text" in told
+    assert "1 rows repeat an earlier text" in told
+    assert "1 of these texts were labelled both ways" in told
+    assert "people differ" in told
+    assert "phone in" in told
+    assert "identified as 'sw'" in told, "the sentences are English"
+
+
+def test_a_spreadsheet(base: Path, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["Labels of our election desk", None, None])
+    sheet.append([])
+    sheet.append(["Text", "Hate", "Remarks"])
+    for n, (text, yes) in enumerate(sentences(80)):
+        sheet.append([text, "Yes" if yes else "no", None])
+        if n % 20 == 0:
+            sheet.append([])
+    sheet.merge_cells("A1:C1")
+    book.save(tmp_path / "posts.xlsx")
+    said: list[str] = []
+    (one,) = adapt(tmp_path / "posts.xlsx", "sw", base, tmp_path / "model", {}, [], say=said.append)
+    assert one.head == "hate"
+    assert said[0] == "posts.xlsx: 80 rows, 80 different texts with a label."
+    (tmp_path / "broken.xlsx").write_bytes(b"PK not a sheet")
+    with pytest.raises(InputError, match="not a readable spreadsheet"):
+        adapt(tmp_path / "broken.xlsx", "sw", base, tmp_path / "model", {}, [], say=lambda _: None)
+
+
+def test_a_label_that_the_form_gives_away_is_told(base: Path, tmp_path: Path) -> None:
+    rows = [(t + "!" * (3 * y), y) for t, y in sentences(150)]
+    said: list[str] = []
+    adapt(table(tmp_path / "posts.csv", rows), "sw", base, tmp_path / "model", {}, [], say=said.append)
+    assert any("punctuation alone reach an AUC" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "message"),
+    [
+        ([("a", 1)] * 3, ("text", "hate"), "no category has 8 rows labelled yes"),
+        ([(f"text number {i}", 1) for i in range(50)], ("text", "hate"), "no category has 8 rows labelled yes and 8 labelled no"),
+        ([], ("text", "hate"), "0 rows"),
+        ([("a", "b", 1)] * 20, ("words", "answer", "more"), "no column is known to hold"),
+        ([(f"text number {i}", "maybe so") for i in range(20)], ("text", "hate"), "is no label"),
+    ],
+)
+def test_data_that_cannot_be_used(rows: list[tuple], header: tuple[str, ...], message: str, base: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        adapt(table(tmp_path / "posts.csv", rows, header), "sw", base, tmp_path / "model", {}, [], say=lambda _: None)
+    assert not (tmp_path / "model").exists()
+
+
+def test_too_many_rows_are_refused(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.adapt.MOST", 50)
+    with pytest.raises(InputError, match="more than 50 rows"):
+        adapt(table(tmp_path / "posts.csv", sentences(60)), "sw", base, tmp_path / "model", {}, [], say=lambda _: None)
+
+
+def test_near_copies_stand_together() -> None:
+    start = "a long beginning that many posts of one campaign share "
+    groups = near_copies([start + "one", start + "two", "something else entirely, with its own words", "other words and then " + start[:10]])
+    assert groups[0] == groups[1]
+    assert len(set(groups.tolist())) == 3
+
+
+def test_ngrams_of_any_text() -> None:
+    assert ngram_counts("") == ({}, {})
+    whole, letters = ngram_counts("kettle kettle")
+    assert len(whole) == 2
+    assert len(letters) == 7 + 6 + 5 + 4, "of 2 to 5 letters of ' kettle ', each counted once"
+    at, x = ngram_vector("\ud800 kettle", np.ones(BUCKETS, np.float32))
+    assert len(at) == len(x) > 0
+    assert np.isclose((x**2).sum(), 2), "words and letters of length 1 each"
