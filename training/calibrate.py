@@ -1,6 +1,6 @@
 """Logits of a network on development rows -> calibration for each head and language, and which of them count as measured.
 
-    python -m training.calibrate --network .work/student --out .work/calibration.json
+    python -m training.calibrate --network .work/tuned --out .work/calibration.json
 
 Platt scaling, fitted on one half of the development rows and reported on the other. Where a language has few rows its line is drawn towards the general
 one. Real posts and contrast sentences weigh alike; the rarer class weighs more by the square root of the imbalance, so that 0.5 lies where a careful
@@ -119,7 +119,7 @@ def quality(packed: Packed, rows: np.ndarray, scores: np.ndarray) -> dict[str, d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packed", type=Path, default=Path(".work/packed"))
-    parser.add_argument("--network", type=Path, default=Path(".work/student"))
+    parser.add_argument("--network", type=Path, default=Path(".work/tuned"))
     parser.add_argument("--weights", choices=["int8", "int4", "fp32"], default="int8")
     parser.add_argument("--out", type=Path, default=Path(".work/calibration.json"))
     parser.add_argument("--each", type=int, default=100, help="rows a language and data set, for each half (default: %(default)s)")

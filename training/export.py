@@ -1,6 +1,6 @@
 """A trained network -> a model directory that the package loads: `model.onnx`, `tokenizer.json`, `manifest.json`.
 
-    python -m training.export --network .work/student --calibration .work/calibration.json --out ipu_moderation/data/model
+    python -m training.export --network .work/tuned --calibration .work/calibration.json --out ipu_moderation/data/model
 
 The gate compares the small weights with fp32 on the reporting half of the development rows, language by language, and refuses a model that loses more
 than a point of AUC anywhere.
@@ -122,7 +122,7 @@ def main() -> int:
     parser.add_argument("--weights", choices=["int8", "int4", "fp32"], default="int8")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--each", type=int, default=50, help="rows a language and data set that the gate reads (default: %(default)s)")
-    parser.add_argument("--version", default="1")
+    parser.add_argument("--version", default="2")
     args = parser.parse_args()
     packed = load(args.packed)
     network = new_network(packed, args.packed, list(LAYERS))

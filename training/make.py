@@ -1,4 +1,4 @@
-"""`make model`: data -> vocabulary -> teacher -> student -> calibration -> export, each step restartable.
+"""`make model`: data -> vocabulary -> teacher -> student -> tuned student -> calibration -> export, each step restartable.
 
 python -m training.make                    # everything that is not there yet, into .work and then ipu_moderation/data/model
 python -m training.make --from student     # this step and those after it anew
@@ -17,7 +17,7 @@ WORK = Path(".work")
 MODEL = Path("ipu_moderation/data/model")
 
 
-def steps(teacher_steps: int, student_steps: int) -> dict[str, tuple[Path, list[str], int]]:
+def steps(teacher_steps: int, student_steps: int, tuned_steps: int) -> dict[str, tuple[Path, list[str], int]]:
     """Name -> (what it makes, command, processes)."""
     two = os.cpu_count() or 1
     return {
@@ -29,8 +29,13 @@ def steps(teacher_steps: int, student_steps: int) -> dict[str, tuple[Path, list[
             ["training.distil", "--teacher", str(WORK / "teacher"), "--out", str(WORK / "student"), "--steps", str(student_steps), "--batch", "16", "--resume"],
             two,
         ),
-        "calibrate": (WORK / "calibration.json", ["training.calibrate"], 1),
-        "export": (MODEL / "manifest.json", ["training.export", "--network", str(WORK / "student"), "--calibration", str(WORK / "calibration.json"), "--out", str(MODEL)], 1),
+        "tuned": (
+            WORK / "tuned/done",
+            ["training.fit", "--init", str(WORK / "student"), "--out", str(WORK / "tuned"), "--freeze", "1", "--batch", "24", "--lr", "2e-4", "--steps", str(tuned_steps), "--resume"],
+            two,
+        ),
+        "calibrate": (WORK / "calibration.json", ["training.calibrate", "--network", str(WORK / "tuned")], 1),
+        "export": (MODEL / "manifest.json", ["training.export", "--network", str(WORK / "tuned"), "--calibration", str(WORK / "calibration.json"), "--out", str(MODEL)], 1),
     }
 
 
@@ -39,8 +44,9 @@ def main() -> int:
     parser.add_argument("--from", dest="first", help="do this step and all after it anew")
     parser.add_argument("--teacher-steps", type=int, default=1_200, help="of 32 examples (default: %(default)s)")
     parser.add_argument("--student-steps", type=int, default=1_500, help="of 32 examples (default: %(default)s)")
+    parser.add_argument("--tuned-steps", type=int, default=2_800, help="of 48 examples (default: %(default)s)")
     args = parser.parse_args()
-    plan = steps(args.teacher_steps, args.student_steps)
+    plan = steps(args.teacher_steps, args.student_steps, args.tuned_steps)
     if args.first and args.first not in plan:
         parser.error(f"there is no step '{args.first}'; the steps are {', '.join(plan)}")
     anew = False
@@ -49,7 +55,7 @@ def main() -> int:
         if product.exists() and not anew:
             print(f"{name}: {product} is there")
             continue
-        if anew and name in ("teacher", "student"):
+        if anew and product.name == "done":
             shutil.rmtree(product.parent, ignore_errors=True)
         print(f"{name}: python -m {' '.join(command)}", flush=True)
         launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)] if processes > 1 else []
