@@ -31,7 +31,7 @@ def steps(teacher_steps: int, student_steps: int, tuned_steps: int) -> dict[str,
         ),
         "tuned": (
             WORK / "tuned/done",
-            ["training.fit", "--init", str(WORK / "student"), "--out", str(WORK / "tuned"), "--freeze", "1", "--batch", "24", "--lr", "2e-4", "--steps", str(tuned_steps), "--resume"],
+            ["training.fit", "--init", str(WORK / "student"), "--out", str(WORK / "tuned"), *"--freeze 1 --batch 24 --lr 2e-4 --resume --steps".split(), str(tuned_steps)],
             two,
         ),
         "calibrate": (WORK / "calibration.json", ["training.calibrate", "--network", str(WORK / "tuned")], 1),
