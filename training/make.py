@@ -15,6 +15,7 @@ from pathlib import Path
 
 WORK = Path(".work")
 MODEL = Path("ipu_moderation/data/model")
+TUNING = ("--freeze", "1", "--batch", "24", "--lr", "2e-4", "--resume")
 
 
 def steps(teacher_steps: int, student_steps: int, tuned_steps: int) -> dict[str, tuple[Path, list[str], int]]:
@@ -31,7 +32,7 @@ def steps(teacher_steps: int, student_steps: int, tuned_steps: int) -> dict[str,
         ),
         "tuned": (
             WORK / "tuned/done",
-            ["training.fit", "--init", str(WORK / "student"), "--out", str(WORK / "tuned"), *"--freeze 1 --batch 24 --lr 2e-4 --resume --steps".split(), str(tuned_steps)],
+            ["training.fit", "--init", str(WORK / "student"), "--out", str(WORK / "tuned"), *TUNING, "--steps", str(tuned_steps)],
             two,
         ),
         "calibrate": (WORK / "calibration.json", ["training.calibrate", "--network", str(WORK / "tuned")], 1),
