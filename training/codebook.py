@@ -21,9 +21,10 @@ LANGUAGES = ("en", "fr")
 
 def codebook(language: str) -> str:
     """The page in one language."""
-    data: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "codebook.yaml").read_text(encoding="utf-8"))
+    data: dict[str, Any] = yaml.load((Path(__file__).parent / "codebook.yaml").read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # "yes" and "no" are words
     words = data["words"][language]
-    lines = [f"# {words['title']}", "", words["made"], "", f"## {words['how']}", "", *(f"{n}. {rule[language]}" for n, rule in enumerate(data["rules"], 1)), "", f"## {words['categories']}", ""]
+    rules = [f"{n}. {rule[language]}" for n, rule in enumerate(data["rules"], 1)]
+    lines = [f"# {words['title']}", "", words["made"], "", f"## {words['how']}", "", *rules, "", f"## {words['categories']}", ""]
     for category in Category:
         own = data["categories"][category.value]
         lines += [f"### `{category.value}`", "", category.guideline if language == "en" else own[language], ""]
