@@ -21,7 +21,7 @@ from ipu_moderation.taxonomy import SCORED
 from training.export import onnx_model, run, sample, sha256
 from training.fit import LAYERS, new_network, restore
 from training.graph import save
-from training.pack import Packed, load
+from training.pack import PLAIN, Packed, load
 
 FLOOR = {"auc": 0.75, "positives": 30, "negatives": 30}
 """A head counts as measured in a language when the reporting half has this many of both and the AUC on it is this high."""
@@ -101,12 +101,12 @@ def calibration_error(y: np.ndarray, p: np.ndarray, bins: int = 15) -> float:
 
 def quality(packed: Packed, rows: np.ndarray, scores: np.ndarray) -> dict[str, dict[str, dict[str, float]]]:
     """Language -> head -> n, positives, AUC, macro-F1 at 0.5, calibration error; real posts of the reporting half alone."""
-    contrast = np.array([s.startswith("contrast/") for s in packed.meta["sources"]])[packed.source[rows]]
+    ours = np.array([s.startswith(("contrast/", PLAIN)) for s in packed.meta["sources"]])[packed.source[rows]]
     out: dict[str, dict[str, dict[str, float]]] = {}
     for code, language in enumerate(packed.meta["languages"]):
         for h, head in enumerate(SCORED):
             y = packed.labels[rows, h]
-            here = ~np.isnan(y) & (packed.language[rows] == code) & ~contrast & (np.abs(y - 0.5) > 0.1)
+            here = ~np.isnan(y) & (packed.language[rows] == code) & ~ours & (np.abs(y - 0.5) > 0.1)
             yes, p = y[here] > 0.5, scores[here, h]
             if yes.sum() >= 10 and (~yes).sum() >= 10:
                 out.setdefault(language, {})[head.value] = {

@@ -25,13 +25,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from training import pretrained
-from training.pack import Packed, load
+from training.pack import PLAIN, Packed, load
 
 LAYERS = (0, 2, 4, 7, 9, 11)
 """Of the twelve, those that a student keeps."""
 HEADS = ("hate", "abuse", "violence", "incitement")
 HEAD_WEIGHT = torch.tensor([1.0, 0.6, 1.0, 0.8])
 CONTRAST_SHARE = 0.40
+PLAIN_SHARE = 0.10
 NOISY_SHARE = 0.12
 
 
@@ -73,22 +74,20 @@ def task_loss(logits: torch.Tensor, targets: torch.Tensor, y: torch.Tensor, t: t
 
 
 class Sampler:
-    """Draws training batches: languages by the square root of their rows, sets within a language alike, rare labels oftener; a fixed share of contrast and of noisy copies."""
+    """Draws training batches: languages by the square root of their rows, sets within a language alike, rare labels oftener; fixed shares of contrast, plain and noisy ones."""
 
     def __init__(self, packed: Packed, seed: int, longest: int = 64, batch: int = 32, only: np.ndarray | None = None) -> None:
         self.packed, self.longest, self.batch = packed, longest, batch
         self.rank, self.world = processes()
         self.rng = np.random.default_rng(seed)
-        contrast = np.array([s.startswith("contrast/") for s in packed.meta["sources"]])[packed.source]
-        allowed = np.ones(len(contrast), bool) if only is None else only
-        pools = [
-            (1 - NOISY_SHARE) * (1 - CONTRAST_SHARE), NOISY_SHARE * (1 - CONTRAST_SHARE), (1 - NOISY_SHARE) * CONTRAST_SHARE, NOISY_SHARE * CONTRAST_SHARE,
-        ]  # fmt: skip
-        share = np.zeros(len(contrast))
-        for mass, is_contrast, split in zip(pools, (False, False, True, True), (0, 3, 0, 3), strict=True):
-            chosen = np.flatnonzero((contrast == is_contrast) & (packed.split == split) & allowed)
-            if len(chosen):
-                share[chosen] = mass * self._shares(chosen, is_contrast)
+        kind = np.array([2 if s == PLAIN else int(s.startswith("contrast/")) for s in packed.meta["sources"]])[packed.source]
+        allowed = np.ones(len(kind), bool) if only is None else only
+        share = np.zeros(len(kind))
+        for wanted, of_all in enumerate((1 - CONTRAST_SHARE - PLAIN_SHARE, CONTRAST_SHARE, PLAIN_SHARE)):
+            for split, part in ((0, 1 - NOISY_SHARE), (3, NOISY_SHARE)):
+                chosen = np.flatnonzero((kind == wanted) & (packed.split == split) & allowed)
+                if len(chosen):
+                    share[chosen] = of_all * part * self._shares(chosen, wanted == 1)
         self.cumulative = np.cumsum(share / share.sum())
 
     def _shares(self, rows: np.ndarray, is_contrast: bool) -> np.ndarray:
@@ -284,7 +283,7 @@ def main() -> None:
         offset = torch.where(is_contrast[batch["source"]][:, None], torch.zeros_like(offset), offset)
         return task_loss(logits + offset, targets, batch["y"], batch["t"], batch["weight"]) + 0.01 * offset.square().mean()
 
-    is_contrast = torch.tensor([s.startswith("contrast/") for s in packed.meta["sources"]])
+    is_contrast = torch.tensor([s.startswith(("contrast/", PLAIN)) for s in packed.meta["sources"]])
     loop(network, Sampler(packed, args.seed, batch=args.batch), loss_of, args.out, steps=args.steps, minutes=args.minutes, lr=args.lr, head_lr=1e-3, resume=args.resume)
 
 

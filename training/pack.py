@@ -21,11 +21,13 @@ from tokenizers import Tokenizer
 from ipu_moderation.normalise import model_view
 from ipu_moderation.taxonomy import TargetGroup
 from training import contrast, pretrained
-from training.data import ATLAS, labels, table_hash
+from training.data import ATLAS, key, labels, split_of, table_hash
 from training.noise import obfuscate
 
 MAX_TOKENS = 128
 VOCABULARY = 96_000
+PLAIN = "plain"
+"""The source of everyday sentences, taken as harmless."""
 NOISY = 0.15
 """Share of the examples that come a second time, in an evasive spelling."""
 _GROUPS = [g.value for g in TargetGroup]
@@ -51,9 +53,11 @@ class Packed:
         return ids if len(ids) <= longest else np.concatenate([ids[: longest - 1], ids[-1:]])
 
 
-def unlabelled(directory: Path, each: int = 700) -> Iterable[tuple[str, str]]:
+def unlabelled(
+    directory: Path, each: int = 700, names: tuple[str, ...] = ("parallel-ntrex128", "parallel-tatoeba-laser", "text-afrisenti", "text-xlmt-sentiment")
+) -> Iterable[tuple[str, str]]:
     """Plain sentences (language, text) from the parallel texts, at most `each` a language and file."""
-    for name in ("parallel-ntrex128", "parallel-tatoeba-laser", "text-afrisenti", "text-xlmt-sentiment"):
+    for name in names:
         path, n = directory / f"{name}.jsonl.gz", Counter[str]()
         if not path.exists():
             continue
@@ -65,6 +69,13 @@ def unlabelled(directory: Path, each: int = 700) -> Iterable[tuple[str, str]]:
                     if isinstance(text, str) and n[language] < each:
                         n[language] += 1
                         yield language, text
+
+
+def plain(directory: Path, languages: Iterable[str], each: int = 700) -> Iterable[tuple[str, str]]:
+    """Everyday sentences and news (language, text) of the languages that are trained on: where all data sets of a language were picked for being
+    offensive, nothing else would tell what an ordinary sentence looks like."""
+    wanted = set(languages)
+    return ((language, text) for language, text in unlabelled(directory, each, ("parallel-ntrex128", "parallel-tatoeba-laser")) if language in wanted)
 
 
 def choose_vocabulary(texts: Iterable[tuple[str, list[str]]], full: Tokenizer, size: int) -> np.ndarray:
@@ -133,6 +144,14 @@ def pack(table_path: Path, atlas: Path, out: Path, size: int = VOCABULARY, each:
     y, targets, weight = np.concatenate([y, y[noisy]]), np.concatenate([targets, targets[noisy]]), np.concatenate([weight, weight[noisy]])
     split = np.concatenate([split, np.full(len(noisy), 3, np.int8)])
 
+    ordinary = list({key(t): (language, t) for language, t in plain(atlas / "unlabelled", sorted(set(langs)))}.values())
+    texts += [model_view(t) for _, t in ordinary]
+    langs += [language for language, _ in ordinary]
+    source_names += [PLAIN] * len(ordinary)
+    y, targets = np.concatenate([y, np.zeros((len(ordinary), y.shape[1]), np.float32)]), np.concatenate([targets, np.full((len(ordinary), len(_GROUPS)), np.nan, np.float32)])
+    weight = np.concatenate([weight, np.full(len(ordinary), 0.7, np.float32)])
+    split = np.concatenate([split, np.array([0 if part == "train" else 1 + h for part, h in (split_of(key(t)) for _, t in ordinary)], np.int8)])
+
     ids, lengths = [], [0]
     for start in range(0, len(texts), 20_000):
         for encoding in tokens.encode_batch_fast([t[:2000] for t in texts[start : start + 20_000]]):
@@ -140,7 +159,10 @@ def pack(table_path: Path, atlas: Path, out: Path, size: int = VOCABULARY, each:
             ids.append(np.array(some, np.uint32))
             lengths.append(len(some))
     languages, sources = sorted(set(langs)), sorted(set(source_names))
-    meta = {"languages": languages, "sources": sources, "data_sha256": table_hash(table), "rows": table.num_rows, "contrast": len(frames), "vocabulary": len(keep), "seed": seed}
+    meta = {
+        "languages": languages, "sources": sources, "data_sha256": table_hash(table), "rows": table.num_rows, "contrast": len(frames), "plain": len(ordinary),
+        "vocabulary": len(keep), "seed": seed,
+    }  # fmt: skip
     language_of, source_of = {name: i for i, name in enumerate(languages)}, {name: i for i, name in enumerate(sources)}
     packed = Packed(
         np.concatenate(ids), np.cumsum(lengths), y.astype(np.float32), targets.astype(np.float32), np.array([language_of[x] for x in langs], np.int16),
