@@ -86,7 +86,7 @@ def benign(rules: RuleSet, table: Path, n: int = 20_000, least: int = 200) -> di
     packs = set(rules.versions)
     rows = rows[rows.lang.isin(packs)]
     share = -(-n // max(1, rows.lang.nunique()))
-    rows = rows.groupby("lang", group_keys=False).apply(lambda g: g.sample(min(len(g), share), random_state=5), include_groups=True) if len(rows) else rows
+    rows = rows.sample(frac=1, random_state=5).groupby("lang").head(share)
     by_language: dict[str, dict[str, float]] = {}
     fires: Counter[str] = Counter()
     for language, group in rows.groupby("lang"):
