@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,12 +21,9 @@ def say_error(error: Exception) -> None:
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Errors of ours on standard error and exit code 1, without a trace; anything else is a fault of ours and shows its trace."""
+    """Errors of ours on standard error and exit code 1, without a trace; anything else is a fault of ours and shows its trace (a reader that left is click's affair)."""
     try:
         yield
     except ModerationError as error:
         say_error(error)
         raise typer.Exit(1) from error
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise typer.Exit(1) from None
