@@ -161,6 +161,27 @@ def test_excuses(mini: RuleSet, text: str, excused_by: list[str | None]) -> None
     assert [excuse for rule, _, excuse in seen(mini, text) if rule == "call"] == excused_by
 
 
+def test_lists_that_are_neighbours_count_as_one_and_the_longest_term_wins(tmp_path: Path) -> None:
+    pack = HEAD.format(name="near", language="en", script="Latin") + (
+        "lists: {plain: [riders], rude: [riders of scrap, scrap]}\n"
+        "macros: {any: '({plain}|{rude})'}\n"
+        "rules:\n  - {id: call, effect: raise, category: abuse, about: A., note: {en: A., fr: A.}, pattern: 'shun ({any}|cyclists)'}\n"
+    )
+    rules = rules_of(tmp_path, pack)
+    assert [match for _, match, _ in seen(rules, "shun riders of scrap and shun riders")] == ["shun riders of scrap", "shun riders"]
+
+
+def test_what_a_group_is_called_voids_nothing(tmp_path: Path) -> None:
+    pack = HEAD.format(name="void", language="en", script="Latin") + (
+        "lists: {folk: [{target: profession, terms: [cyclists, cycling volunteers]}]}\n"
+        "rules:\n  - {id: call, effect: raise, category: abuse, about: A., note: {en: A., fr: A.}, pattern: 'shun {folk}', unless: [volunteers, '{folk} are fine']}\n"
+    )
+    rules = rules_of(tmp_path, pack)
+    assert seen(rules, "Shun cyclists") and seen(rules, "Shun cycling volunteers")
+    assert not seen(rules, "Shun cyclists, say volunteers")
+    assert not seen(rules, "Shun cycling volunteers, cyclists are fine")
+
+
 def test_an_excuse_covers_its_categories_alone(mini: RuleSet) -> None:
     found = seen(mini, "It is forbidden to tease cyclists, Anna Keller cheated")
     assert [(rule, excuse) for rule, _, excuse in found] == [("call", "law"), ("cheated", None)]

@@ -15,7 +15,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -226,15 +227,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-#: Sessions by mode, the tokenizer, and heads of languages.
-_Loaded = tuple[dict[str, Any], Any, dict[str, LocalHeads]]
-
-
 def _run(session: Any, windows: Sequence[Sequence[int]], width: int, *, pooled: bool) -> tuple[np.ndarray, np.ndarray]:
     """(n_windows, width) logits, and (n_windows, hidden) pooled vectors when asked for."""
     logits = np.empty((len(windows), width), np.float32)
     vectors: np.ndarray | None = None
     order = np.argsort([len(w) for w in windows], kind="stable")
+    if pooled and "pooled" not in {o.name for o in session.get_outputs()}:
+        raise ModelError("this model has no pooled output, which heads of a language of their own need. Adapt a newer model.")
     outputs = ["categories", "targets", *(["pooled"] if pooled else [])]
     for start in range(0, len(windows), BATCH):
         some = order[start : start + BATCH]
@@ -248,29 +247,60 @@ def _run(session: Any, windows: Sequence[Sequence[int]], width: int, *, pooled: 
     return logits, np.zeros((len(windows), 0), np.float32) if vectors is None else vectors
 
 
-def _open(directory: Path, manifest: dict[str, Any], threads: int) -> _Loaded:
-    import onnxruntime
-    from tokenizers import Tokenizer
+class _Sessions:
+    """ONNX sessions on one model, each opened when it is first asked for: a batch needs no memory for the other kind."""
 
-    def session(mode: Mode) -> Any:
+    def __init__(self, directory: Path, threads: int) -> None:
+        self.directory = directory
+        self.threads = threads
+        self._open: dict[Mode, Any] = {}
+
+    def __getitem__(self, mode: Mode) -> Any:
+        """The session for one text at a time (`latency`) or for batches.
+
+        Raises:
+            ModelError: when the weights are damaged.
+        """
+        if mode not in self._open:
+            with _loading:
+                if mode not in self._open:
+                    self._open[mode] = self._new(mode)
+        return self._open[mode]
+
+    def _new(self, mode: Mode) -> Any:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         # One text at a time: threads wait busily for the next operator. Batches: they sleep, and memory grows by what is needed.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if mode == "latency" else "0")
         options.enable_cpu_mem_arena = mode == "latency"
         options.enable_mem_pattern = False  # lengths vary
-        return onnxruntime.InferenceSession(str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        with _readable(self.directory):
+            return onnxruntime.InferenceSession(str(self.directory / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
+
+#: Sessions, the tokenizer, and heads of languages.
+_Loaded = tuple[_Sessions, Any, dict[str, LocalHeads]]
+
+
+@contextmanager
+def _readable(directory: Path) -> Iterator[None]:
+    """Bare exceptions of the libraries as a ModelError."""
     try:
+        yield
+    except Exception as error:
+        raise ModelError(f"{directory} cannot be loaded: {type(error).__name__}. Copy the directory anew.") from error
+
+
+def _open(directory: Path, manifest: dict[str, Any], threads: int) -> _Loaded:
+    from tokenizers import Tokenizer
+
+    with _readable(directory):
         tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        sessions = {"throughput": session("throughput"), "latency": session("latency")}
-    except Exception as error:  # both libraries raise bare exceptions of their own
-        raise ModelError(f"{directory} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {type(error).__name__}. Copy the directory anew.") from error
-    if (adapted := manifest.get("adapted")) and "pooled" not in {o.name for o in sessions["throughput"].get_outputs()}:
-        raise ModelError(f"{directory} has heads for {', '.join(adapted)}, and a model without the pooled output that they need. Adapt a newer model.")
-    return sessions, tokenizer, {code: LocalHeads(directory / name, len(SCORED)) for code, name in (adapted or {}).items()}
+    return _Sessions(directory, threads), tokenizer, {code: LocalHeads(directory / name, len(SCORED)) for code, name in manifest.get("adapted", {}).items()}
 
 
 def _pad(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,7 @@ from ipu_moderation.rules.schema import (
     SCRIPTS,
     Clause,
     Fault,
+    Node,
     Pack,
     PackFile,
     PatternError,
@@ -134,6 +135,7 @@ class View:
         self._clauses: dict[int, list[int]] = {}
         self._quotations: list[tuple[int, int]] | None = None
         self._marked: dict[int, tuple[bytes, list[int]]] = {}
+        self._group_names: dict[int, list[Match]] = {}
 
     @cached_property
     def grams(self) -> set[str]:
@@ -206,6 +208,12 @@ class View:
                     _close(out, opened, c, at)
             self._quotations = sorted(out)
         return self._quotations
+
+    def group_names(self, pack: CompiledPack) -> list[Match]:
+        """Where terms of the group lists of a pack stand."""
+        if id(pack) not in self._group_names:
+            self._group_names[id(pack)] = list(pack.group_names.matches(self, pack)) if pack.group_names else []
+        return self._group_names[id(pack)]
 
     def marked(self, pack: CompiledPack) -> tuple[bytes, list[int]]:
         """The bytes with marks around names, and where each mark stands (in characters of the marked text)."""
@@ -316,17 +324,24 @@ _PARTICLES = frozenset(
 class Matcher:
     """One pattern of one rule. Its RE2 program is made at the first text that holds its words."""
 
-    __slots__ = ("needs", "program", "regex", "searched", "used", "uses_names")
+    __slots__ = ("needs", "node", "program", "searched", "used", "uses_names", "writer")
 
-    def __init__(self, regex: str, needs: tuple[Clause, ...], uses_names: bool) -> None:
-        self.regex = regex
+    def __init__(self, node: Node, writer: Writer, needs: tuple[Clause, ...]) -> None:
+        self.node = node
+        self.writer = writer
         self.needs = needs
-        self.uses_names = uses_names
+        """Words that must occur; of a pack that ships, given to its index and then let go."""
+        self.uses_names = uses_names(node)
         self.program: Any = None
         self.searched = 0
         """Bytes that the program has been run over."""
         self.used = 0
         """When it was last needed, as `Programs` counts."""
+
+    @property
+    def regex(self) -> str:
+        """The pattern as RE2 reads it: some ten thousand characters, hence written when a program is made, and not kept."""
+        return self.writer.write(self.node)
 
     def matches(self, view: View, pack: CompiledPack) -> Iterator[Match]:
         """Matches from left to right; they do not overlap."""
@@ -424,10 +439,15 @@ class CompiledRule:
         sentences = view.sentences(self.pack.abbreviations)
         voided: set[int] = set()
         reach = 1 if self.rule.effect == "excuse" else 0
+        held = {bisect_right(sentences, m.start) - 1 for m in matches}
         for matcher in self.unless:
             for match in matcher.matches(view, self.pack):
                 at = bisect_right(sentences, match.start) - 1
-                voided.update(range(at - reach, at + 1))
+                if held.isdisjoint(range(at - reach, at + 1)):
+                    continue
+                # What a group is called voids nothing: "volunteers" does, and "volunteers of the mosque" are a group like any other.
+                if not any(n.start <= match.start and match.end <= n.end for n in view.group_names(self.pack)):
+                    voided.update(range(at - reach, at + 1))
         return [m for m in matches if bisect_right(sentences, m.start) - 1 not in voided]
 
 
@@ -474,11 +494,39 @@ class CompiledPack:
             with self._lock:
                 if self._built is None:
                     known = {r.id: r for r in self.pack.rules}
-                    self.writer, self.requirements = Writer(self.vocabulary), Requirements(self.vocabulary)
                     rules = tuple(CompiledRule(info, known[info.id.partition("/")[2]], self, n) for n, info in enumerate(self.infos))
                     raises, excuses = ([r for r in rules if r.rule.effect == effect] for effect in ("raise", "excuse"))
-                    self._built = rules, {"raise": Index(raises), "excuse": Index(excuses)}
+                    index: dict[Effect, Index] = {"raise": Index(raises), "excuse": Index(excuses)}
+                    if isinstance(self._pack, PackFile):
+                        self._let_go(self._pack, rules)
+                    self._built = rules, index
         return self._built
+
+    def _let_go(self, file: PackFile, rules: Iterable[CompiledRule]) -> None:
+        """Examples, the file's own objects and what the index was made of: two thirds of the memory of a pack, and nothing that matching needs."""
+        for rule in rules:
+            rule.rule = rule.rule.bare
+            for matcher in (*rule.matchers, *rule.unless):
+                matcher.needs = ()
+        for name in ("pack", "requirements"):
+            self.__dict__.pop(name, None)
+        file.let_go()
+
+    @cached_property
+    def writer(self) -> Writer:
+        """Writes its patterns as RE2."""
+        return Writer(self.vocabulary)
+
+    @cached_property
+    def requirements(self) -> Requirements:
+        """Tells which words its patterns need."""
+        return Requirements(self.vocabulary)
+
+    @cached_property
+    def group_names(self) -> Matcher | None:
+        """Matches any term that says who is meant."""
+        named = [name for name, terms in self.vocabulary.lists.items() if any(e.target is not None for e in terms.entries)]
+        return self.matcher("(" + "|".join(f"{{{name}}}" for name in named) + ")") if named else None
 
     def matcher(self, pattern: str) -> Matcher:
         """The matcher of a pattern.
@@ -487,7 +535,7 @@ class CompiledPack:
             PatternError: when it cannot be read.
         """
         node = parse(pattern, self.vocabulary)
-        return Matcher(self.writer.write(node), self.requirements.of(node), uses_names(node))
+        return Matcher(node, self.writer, self.requirements.of(node))
 
     def _info(self, rule: Rule) -> RuleInfo:
         raises = rule.effect == "raise"

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -183,6 +184,11 @@ class Rule(_Model):
     should_not_match: Strings = ()
     excuses: Strings = ()
     does_not_excuse: Strings = ()
+
+    @property
+    def bare(self) -> Rule:
+        """The rule without its patterns and examples."""
+        return self.model_copy(update=dict.fromkeys(("pattern", "unless", "should_match", "should_not_match", "excuses", "does_not_excuse"), ()))
 
 
 class Pack(_Model):
@@ -386,6 +392,10 @@ class PackFile:
                 raise PackError("\n".join(map(str, faults)), tuple(map(str, faults)))
             self._whole = pack
         return self._whole
+
+    def let_go(self) -> None:
+        """Forget the lists and rules; `whole` reads them again."""
+        self._whole = None
 
 
 def _owner(value: Mapping[str, Any], loc: Sequence[str | int]) -> str:
@@ -850,7 +860,7 @@ class Writer:
         # A gap may not run over a comma: what follows it is seldom the object of the verb before.
         self.in_gap = f"[^{vocabulary.letters}{enders},;:()]+"
         self.any_in_sentence = f"[^{enders},;:]"
-        self.lists: dict[str, str] = {}
+        self.lists: dict[tuple[str, ...], str] = {}
         self.known: dict[int, str] = {}
 
     def write(self, node: Node) -> str:
@@ -899,7 +909,23 @@ class Writer:
             case Sequence_(items):
                 return self._sequence(items)
             case Choice(options):
-                return "(?:" + "|".join(self._node(o) for o in options) + ")"
+                return "(?:" + "|".join(self._options(options)) + ")"
+
+    def _options(self, options: Iterable[Node]) -> Iterator[str]:
+        """Lists that are neighbours count as one: "left" of the first must not hide "left louts" of the second."""
+        flat: list[Node] = [o for option in options for o in (self._lists_of(option) or (option,))]
+        for mergeable, run in groupby(flat, key=lambda o: isinstance(o, ListRef) and not self.vocabulary.lists[o.name].prefixes and not self.vocabulary.lists[o.name].suffixes):
+            if mergeable:
+                yield self._list(*(o.name for o in run if isinstance(o, ListRef)))
+            else:
+                yield from map(self._node, run)
+
+    def _lists_of(self, node: Node) -> list[ListRef] | None:
+        """The lists of a choice between lists alone."""
+        if isinstance(node, Choice):
+            inner = [self._lists_of(o) for o in node.options]
+            return [ref for refs in inner for ref in refs or ()] if all(inner) else None
+        return [node] if isinstance(node, ListRef) else None
 
     def _sequence(self, items: Iterable[Node]) -> str:
         return "".join(self._node(i) for i in items)
@@ -919,19 +945,20 @@ class Writer:
             return f"{self.letter}{{1,40}}"
         return "[\"'«»„‹›「」『』]"
 
-    def _list(self, name: str) -> str:
-        if name not in self.lists:
-            chosen = self.vocabulary.lists[name]
+    def _list(self, *names: str) -> str:
+        """One list, or several without prefixes and suffixes as one."""
+        if names not in self.lists:
+            chosen = self.vocabulary.lists[names[0]]
             # In falling order a longer term stands before its own beginning, and RE2 shares what neighbours begin with.
-            words = sorted({self._term(t) for t in chosen.terms}, reverse=True)
+            words = sorted({self._term(t) for name in names for t in self.vocabulary.lists[name].terms}, reverse=True)
             text = "(?:" + "|".join(words) + ")"
             many = f"{{0,{chosen.chain}}}" if chosen.chain > 1 else "?"
             if chosen.prefixes:
                 text = f"(?:{'|'.join(sorted((literal(fold(p), False) for p in chosen.prefixes), reverse=True))}){many}" + text
             if chosen.suffixes:
                 text += f"(?:{'|'.join(sorted((literal(fold(s), self.vocabulary.accents) for s in chosen.suffixes), reverse=True))}){many}"
-            self.lists[name] = text
-        return self.lists[name]
+            self.lists[names] = text
+        return self.lists[names]
 
     def _term(self, term: str) -> str:
         out = []
