@@ -19,7 +19,7 @@ from ipu_moderation.normalise import normalise
 from ipu_moderation.resources import rule_packs
 from ipu_moderation.rules import RuleSet, engine, load_packs
 from ipu_moderation.rules.engine import CompiledPack, View, compile_re2
-from ipu_moderation.rules.schema import ENDERS, SCRIPTS, read_pack
+from ipu_moderation.rules.schema import ENDERS, SCRIPTS, PackFile, read_pack
 from ipu_moderation.taxonomy import Category, TargetGroup
 from ipu_moderation.types import Finding, Language, Text
 
@@ -329,9 +329,9 @@ def test_any_text_can_be_searched_and_spans_lie_inside(mini: RuleSet, pieces: li
     assert findings == mini.find(normalise(text), EN, every_excuse=True)
 
 
-@pytest.mark.parametrize("code", ["en", "fr"])
+@pytest.mark.parametrize("code", ["en", "fr", "ar", "tr", "zh", "hi", "am"])
 def test_no_match_is_lost_by_looking_at_words_first(code: str) -> None:
-    """The words that a pattern needs are a condition, never a filter of its own: both ways find the same."""
+    """The words that a pattern needs are a condition, never a filter of its own: the index, patterns written for the text, and whole patterns find the same."""
     pack, _, _ = read_pack(next(p for p in rule_packs() if p.stem == code))
     assert pack is not None
     compiled = CompiledPack(pack)
@@ -344,7 +344,10 @@ def test_no_match_is_lost_by_looking_at_words_first(code: str) -> None:
                 text = text.replace(f"{{{name}}}", chosen.choice(terms).replace("*", ""))
             view = View(normalise(text))
             tried = [m for candidate, m in compiled.index(rule.rule.effect).candidates(view) if candidate is rule]
-            assert rule.find(view, tried) == rule.find(view, rule.matchers), (rule.rule.id, text)
+            found = rule.find(view, rule.matchers)
+            assert rule.find(view, tried) == found, (rule.rule.id, text)
+            for matcher in rule.matchers:
+                assert bool(list(matcher.matches(view, compiled))) == bool(compile_re2(matcher.regex).search(view.marked(compiled)[0] if matcher.uses_names else view.data)), text
 
 
 # ------------------------------------------------------------------------------------------------------------ threads, forks, pickles
@@ -438,30 +441,20 @@ def test_eighteen_packs_and_five_thousand_terms_are_quick(tmp_path: Path) -> Non
 # ------------------------------------------------------------------------------------------------------------------ memory in bounds
 
 
-def test_compiled_programs_stay_within_bounds_and_results_do_not_change(mini: RuleSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [normalise(t) for t in ("tease cyclists", "never tease cyclists", "Anna Keller cheated", "we must tease cyclists")]
-    expected = [mini.find(t, EN) for t in texts]
-    rules = RuleSet(mini.packs)
-    monkeypatch.setattr(engine, "MAX_INSTRUCTIONS", 1)
-    monkeypatch.setattr(engine, "MAX_SEARCHED", 40)
-    assert [rules.find(t, EN) for t in texts * 3] == expected * 3
-    compiled = rules._compile()
-    held = compiled.packs[0].programs._held
-    assert len(held) == 1, "above the bound only the program of the moment stays"
-    everything = [m for rule in compiled.packs[0].rules for m in (*rule.matchers, *rule.unless)]
-    assert [m for m in everything if m.program is not None] == list(held)
+def test_no_program_of_a_long_text_is_kept_and_few_of_short_ones(mini: RuleSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Automata grow with the texts that they have read, and a stream of posts never ends."""
+    engine._program.cache_clear()
+    for n in range(3 * engine.KEPT_PROGRAMS):
+        assert mini.find(normalise(f"tease cyclists {chr(0x1F300 + n)}"), EN)
+    assert engine._program.cache_info().currsize <= engine.KEPT_PROGRAMS
+    engine._program.cache_clear()
+    assert mini.find(normalise("tease cyclists " + "and so on " * engine.MAX_SEARCHED), EN)
+    assert engine._program.cache_info().currsize == 0
 
 
-def test_a_program_is_made_anew_when_it_has_seen_enough_text(mini: RuleSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
-    compile_re2 = engine.compile_re2
-    monkeypatch.setattr(engine, "compile_re2", lambda pattern: made.append(pattern) or compile_re2(pattern))
-    text = normalise("tease cyclists")
-    for limit, anew in ((1 << 20, 0), (len("tease cyclists"), 10)):
-        rules = RuleSet(mini.packs)
-        monkeypatch.setattr(engine, "MAX_SEARCHED", limit)
-        rules.find(text, EN)
-        made.clear()
-        for _ in range(10):
-            rules.find(text, EN)
-        assert len(made) == anew
+def test_a_pack_that_ships_keeps_no_examples_and_can_be_read_again() -> None:
+    rules = RuleSet([PackFile(next(p for p in rule_packs() if p.stem == "sw"))])
+    assert rules.find(normalise("Waue wakikuyu wote!"), Language("sw", 1.0))
+    pack = rules._compile().packs[0]
+    assert not any(r.rule.should_match or r.rule.excuses for r in pack.rules) and "pack" not in vars(pack)
+    assert pack.pack.rules[0].pattern, "whoever asks for the file gets it"

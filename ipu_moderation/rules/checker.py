@@ -10,7 +10,9 @@ from pathlib import Path
 from ipu_moderation.normalise import fold, normalise
 from ipu_moderation.resources import rule_packs
 from ipu_moderation.rules.engine import CompiledRule, Cover, Engine, Match, View, pattern_faults, refusals
-from ipu_moderation.rules.schema import Choice, Fault, Literal_, Node, Pack, Repeat, Rule, Sequence_, Source, TermList, Vocabulary, parse, read_pack, words_in
+from ipu_moderation.rules.pattern import Choice, Literal_, Node, Repeat, Sequence_, Vocabulary, parse
+from ipu_moderation.rules.schema import Fault, Pack, Rule, Source, TermList, read_pack
+from ipu_moderation.rules.words import words_in
 from ipu_moderation.taxonomy import Category, TargetGroup
 
 #: Examples that a rule needs, of each of its two kinds. A wide excuse fails in silence, so it needs more.

@@ -25,30 +25,10 @@ import re2
 from ipu_moderation.errors import PackError
 from ipu_moderation.personal import TRACEABLE, find_personal_data
 from ipu_moderation.resources import rule_packs
-from ipu_moderation.rules.schema import (
-    BARE,
-    CAPITAL_CLOSE,
-    CAPITAL_OPEN,
-    ENDERS,
-    NAME_CLOSE,
-    NAME_OPEN,
-    SCRIPTS,
-    Clause,
-    Fault,
-    Node,
-    Pack,
-    PackFile,
-    PatternError,
-    Requirements,
-    Rule,
-    Source,
-    Vocabulary,
-    Writer,
-    parse,
-    read_pack,
-    uses_names,
-    words_in,
-)
+from ipu_moderation.rules.pattern import Node, PatternError, Vocabulary, parse, uses_names
+from ipu_moderation.rules.schema import ENDERS, SCRIPTS, Fault, Pack, PackFile, Rule, Source, read_pack
+from ipu_moderation.rules.words import BARE, Clause, Requirements, words_in
+from ipu_moderation.rules.write import CAPITAL_CLOSE, CAPITAL_OPEN, NAME_CLOSE, NAME_OPEN, Writer
 from ipu_moderation.taxonomy import Category, TargetGroup
 from ipu_moderation.types import Effect, Finding, Language, Text
 
@@ -58,10 +38,9 @@ MAX_MATCHES = 1000
 QUOTATION_WINDOW = 60
 #: Longest quotation, in characters.
 MAX_QUOTATION = 2000
-#: Instructions of all compiled programs together, at about 40 bytes each with their automata; those not needed for longest are thrown away first.
-MAX_INSTRUCTIONS = 2_500_000
-#: Bytes after which a program is compiled anew, which empties its automata.
-MAX_SEARCHED = 1 << 20
+#: Programs that are kept for the next text that needs the same, and the longest text after which one is kept: automata grow with what they have read.
+KEPT_PROGRAMS = 128
+MAX_SEARCHED = 1 << 14
 #: Below this confidence, all packs of the scripts in a text are tried.
 UNSURE = 0.5
 
@@ -75,17 +54,27 @@ DOXXING_NOTE: Mapping[str, str] = {
 _THREATENING = frozenset((Category.VIOLENCE, Category.INCITEMENT, Category.MOBILISATION))
 
 
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    # A budget, not an allocation. On a megabyte of bait 4 MB take 3.1 s, 8 MB 1.2 s, 16 MB 0.7 s and 32 MB 0.7 s: with too little, automata are thrown away.
+    options.max_mem = 16 << 20
+    return options
+
+
+_OPTIONS = _options()
+
+
 def compile_re2(pattern: str) -> Any:
     """A compiled pattern over UTF-8 bytes.
 
     Raises:
         re2.error: when RE2 refuses it.
     """
-    options = re2.Options()
-    options.log_errors = False
-    # A budget, not an allocation. On a megabyte of bait 4 MB take 3.1 s, 8 MB 1.2 s, 16 MB 0.7 s and 32 MB 0.7 s: with too little, automata are thrown away.
-    options.max_mem = 16 << 20
-    return re2.compile(pattern, options)
+    return re2.compile(pattern, _OPTIONS)
+
+
+_program = lru_cache(maxsize=KEPT_PROGRAMS)(compile_re2)
 
 
 # ------------------------------------------------------------------------------------------------------------------- public nouns
@@ -136,11 +125,25 @@ class View:
         self._quotations: list[tuple[int, int]] | None = None
         self._marked: dict[int, tuple[bytes, list[int]]] = {}
         self._group_names: dict[int, list[Match]] = {}
+        self._stems: dict[int, set[str]] = {}
+        self.written: dict[Any, Any] = {}
+        """What `Writer` wrote for this text already."""
+
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """Those that occur, and the marks that stand around names."""
+        return frozenset(self.data.decode("utf-8")) | _MARKS
 
     @cached_property
     def grams(self) -> set[str]:
         """Letters and pairs of letters."""
         return {*self.view, *map("".join, pairwise(self.view))}
+
+    def stems(self, length: int) -> set[str]:
+        """The first `length` letters of each word."""
+        if length not in self._stems:
+            self._stems[length] = {word[:length] for word in self.words}
+        return self._stems[length]
 
     def position(self, at: int, known_byte: int = 0, known: int = 0) -> int:
         """The character of a byte, counted on from a byte whose character is known."""
@@ -240,6 +243,7 @@ _FIRM_END = re.compile("[!?\u061f\u3002\u0964\u0965]")
 _LINE_END = re.compile(r"\n\s*")
 _CLAUSE_END = re.compile(r"[;:]\s|\s-\s|[\uff1b\u061b]")
 _HAS_MARK = re.compile(f"[{NAME_OPEN}-{CAPITAL_CLOSE}]")
+_MARKS = frozenset((NAME_OPEN, NAME_CLOSE, CAPITAL_OPEN, CAPITAL_CLOSE, " "))
 _PAIRS = {"«": "»", "„": "“", "‹": "›", "「": "」", "『": "』", "《": "》"}
 _QUOTE = re.compile("[\"'«»„“‹›「」『』《》]")
 
@@ -322,9 +326,9 @@ _PARTICLES = frozenset(
 
 
 class Matcher:
-    """One pattern of one rule. Its RE2 program is made at the first text that holds its words."""
+    """One pattern of one rule. Its RE2 program is made for each text, of what the text holds of it: small, hence quick to make, and nothing to keep."""
 
-    __slots__ = ("needs", "node", "program", "searched", "used", "uses_names", "writer")
+    __slots__ = ("needs", "node", "uses_names", "writer")
 
     def __init__(self, node: Node, writer: Writer, needs: tuple[Clause, ...]) -> None:
         self.node = node
@@ -332,82 +336,39 @@ class Matcher:
         self.needs = needs
         """Words that must occur; of a pack that ships, given to its index and then let go."""
         self.uses_names = uses_names(node)
-        self.program: Any = None
-        self.searched = 0
-        """Bytes that the program has been run over."""
-        self.used = 0
-        """When it was last needed, as `Programs` counts."""
 
     @property
     def regex(self) -> str:
-        """The pattern as RE2 reads it: some ten thousand characters, hence written when a program is made, and not kept."""
-        return self.writer.write(self.node)
+        """The whole pattern as RE2 reads it."""
+        written = self.writer.write(self.node)
+        assert written is not None, "without a text nothing is left out"
+        return written
 
     def matches(self, view: View, pack: CompiledPack) -> Iterator[Match]:
         """Matches from left to right; they do not overlap."""
-        if self.uses_names:
-            data, places = view.marked(pack)
-            search = pack.programs.of(self, len(data)).search
-            at = known_byte = known = 0
-            for _ in range(MAX_MATCHES):
-                found = search(data, at)
-                if found is None:
-                    return
-                i, j = found.span(1)
-                known, known_byte = known + len(data[known_byte:i].decode("utf-8")), i
-                end = known + len(data[i:j].decode("utf-8"))
-                yield Match(known - bisect_left(places, known), end - bisect_left(places, end))
-                at = j if j > at else at + 1
+        regex = self.writer.write(self.node, view)
+        if regex is None:
             return
-        data = view.data
-        search = pack.programs.of(self, len(data)).search
+        data, places = view.marked(pack) if self.uses_names else (view.data, None)
+        if len(data) <= MAX_SEARCHED:
+            search = _program(regex).search
+        else:
+            search = compile_re2(regex).search
+            re2.purge()  # what RE2's own cache would keep
         at = known_byte = known = 0
         for _ in range(MAX_MATCHES):
             found = search(data, at)
             if found is None:
                 return
             i, j = found.span(1)
-            known, known_byte = view.position(i, known_byte, known), i
-            yield Match(known, view.position(j, i, known))
+            if places is None:
+                known, known_byte = view.position(i, known_byte, known), i
+                yield Match(known, view.position(j, i, known))
+            else:
+                known, known_byte = known + len(data[known_byte:i].decode("utf-8")), i
+                end = known + len(data[i:j].decode("utf-8"))
+                yield Match(known - bisect_left(places, known), end - bisect_left(places, end))
             at = j if j > at else at + 1
-
-
-class Programs:
-    """The compiled programs of some packs, within bounds: automata grow with the texts they have seen, and a stream of posts never ends."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: dict[Matcher, int] = {}
-        self._time = 0
-
-    def of(self, matcher: Matcher, size: int) -> Any:
-        """The program of a pattern, to be run over `size` bytes.
-
-        Raises:
-            re2.error: when RE2 refuses it.
-        """
-        # Threads may count over each other or compile twice: it blurs the order in which programs go, and changes no result.
-        self._time += 1
-        matcher.used = self._time
-        matcher.searched += size
-        program = matcher.program
-        if program is None or matcher.searched > MAX_SEARCHED:
-            program = matcher.program = compile_re2(matcher.regex)
-            matcher.searched = size
-            with self._lock:
-                self._held[matcher] = program.programsize
-                self._shrink()
-        return program
-
-    def _shrink(self) -> None:
-        total = sum(self._held.values())
-        if total > MAX_INSTRUCTIONS:
-            for matcher in sorted(self._held, key=lambda m: m.used)[:-1]:
-                matcher.program = None
-                total -= self._held.pop(matcher)
-                if total <= MAX_INSTRUCTIONS * 3 // 4:
-                    break
-        re2.purge()  # what RE2's own cache still holds
 
 
 class CompiledRule:
@@ -454,14 +415,13 @@ class CompiledRule:
 class CompiledPack:
     """A pack with its vocabulary. Its lists and patterns are read when the first text comes that it is tried on."""
 
-    def __init__(self, pack: Pack | PackFile, used: Sequence[Pack | PackFile] = (), off: frozenset[str] = frozenset(), programs: Programs | None = None) -> None:
+    def __init__(self, pack: Pack | PackFile, used: Sequence[Pack | PackFile] = (), off: frozenset[str] = frozenset()) -> None:
         self.head = head = _head(pack)
         self._pack, self._used, self._off = pack, used, off
         self.abbreviations = frozenset(a.casefold() for a in head.abbreviations)
         self.not_names = frozenset(n.casefold() for n in head.not_names)
         words = "|".join(re.escape(w.casefold()) for w in head.clause_breaks)
         self.clause_breaks = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if head.words == "spaced" else words) if words else None
-        self.programs = programs or Programs()
         self._lock = threading.Lock()
         self._built: tuple[tuple[CompiledRule, ...], dict[Effect, Index]] | None = None
 
@@ -598,7 +558,7 @@ class Index:
         for word in words & self.words.keys():
             found += self.words[word]
         for length, stems in self.stems.items():
-            for stem in {w[:length] for w in words} & stems.keys():
+            for stem in view.stems(length) & stems.keys():
                 found += stems[stem]
         if self.grams:
             for gram in view.grams & self.grams.keys():
@@ -621,8 +581,7 @@ class Engine:
         heads = [_head(p) for p in packs]
         by_name = {head.name: p for head, p in zip(heads, packs, strict=True)}
         off = frozenset(rule for head in heads for rule in head.off)
-        programs = Programs()
-        self.packs = [CompiledPack(p, [by_name[u] for u in head.uses if u in by_name], off, programs) for head, p in zip(heads, packs, strict=True)]
+        self.packs = [CompiledPack(p, [by_name[u] for u in head.uses if u in by_name], off) for head, p in zip(heads, packs, strict=True)]
         self.plausible = lru_cache(maxsize=1024)(self._plausible)
         scripts = sorted({s for head in heads for s in head.script})
         self.scripts = {s: compile_re2(f"[{SCRIPTS[s]}a-z]" if s == "Latin" else f"[{SCRIPTS[s]}]") for s in scripts}
