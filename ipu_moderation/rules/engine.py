@@ -328,7 +328,7 @@ _PARTICLES = frozenset(
 class Matcher:
     """One pattern of one rule. Its RE2 program is made for each text, of what the text holds of it: small, hence quick to make, and nothing to keep."""
 
-    __slots__ = ("needs", "node", "uses_names", "writer")
+    __slots__ = ("needs", "node", "program", "uses_names", "writer")
 
     def __init__(self, node: Node, writer: Writer, needs: tuple[Clause, ...]) -> None:
         self.node = node
@@ -336,6 +336,8 @@ class Matcher:
         self.needs = needs
         """Words that must occur; of a pack that ships, given to its index and then let go."""
         self.uses_names = uses_names(node)
+        self.program: Any = None
+        """Of the whole pattern, once it was needed while its pack was `whole`."""
 
     @property
     def regex(self) -> str:
@@ -346,15 +348,17 @@ class Matcher:
 
     def matches(self, view: View, pack: CompiledPack) -> Iterator[Match]:
         """Matches from left to right; they do not overlap."""
-        regex = self.writer.write(self.node, view)
-        if regex is None:
+        if pack.whole:
+            self.program = self.program or compile_re2(self.regex)
+            program = self.program
+        elif (regex := self.writer.write(self.node, view)) is None:
             return
-        data, places = view.marked(pack) if self.uses_names else (view.data, None)
-        if len(data) <= MAX_SEARCHED:
-            search = _program(regex).search
         else:
-            search = compile_re2(regex).search
+            program = _program(regex) if len(view.data) <= MAX_SEARCHED else compile_re2(regex)
+        data, places = view.marked(pack) if self.uses_names else (view.data, None)
+        if len(data) > MAX_SEARCHED:
             re2.purge()  # what RE2's own cache would keep
+        search = program.search
         at = known_byte = known = 0
         for _ in range(MAX_MATCHES):
             found = search(data, at)
@@ -422,6 +426,8 @@ class CompiledPack:
         self.not_names = frozenset(n.casefold() for n in head.not_names)
         words = "|".join(re.escape(w.casefold()) for w in head.clause_breaks)
         self.clause_breaks = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if head.words == "spaced" else words) if words else None
+        self.whole = False
+        """Try whole patterns instead of such as are written for a text: quicker for thousands of texts that all hold their words, as the examples of the pack do."""
         self._lock = threading.Lock()
         self._built: tuple[tuple[CompiledRule, ...], dict[Effect, Index]] | None = None
 
