@@ -19,8 +19,10 @@ from ipu_moderation.classifiers.local import BUCKETS, LocalHeads, ngram_counts, 
 from ipu_moderation.errors import InputError, ModelError
 from ipu_moderation.moderator import Moderator
 from ipu_moderation.normalise import normalise
+from ipu_moderation.policy import load_policy
+from ipu_moderation.thresholds import read_scored
 from ipu_moderation.types import Language
-from training.adapt import Chosen, adapt, near_copies
+from training.adapt import Chosen, adapt, more_labels, near_copies
 
 NOUNS = ["lamp", "river", "stone", "basket", "ladder", "window", "garden", "spoon", "kettle", "bridge"]
 VERBS = ["stands", "falls", "shines", "waits", "turns", "breaks", "sleeps", "sings"]
@@ -73,6 +75,30 @@ def test_the_best_way_is_kept_and_measured_on_rows_held_out(adapted: tuple[Path,
     report = (directory / "REPORT.md").read_text(encoding="utf-8")
     assert f"## hate: {one.way}" in report
     assert "kettle" not in report, "the report holds no text"
+
+
+def test_thresholds_come_from_scores_of_rows_not_seen_or_the_report_says_what_is_missing(adapted: tuple[Path, list[Chosen], list[str]]) -> None:
+    directory, chosen, said = adapted
+    scored = read_scored(directory / "scores.parquet")
+    known = ~np.isnan(chosen[0].out_of_fold)
+    assert len(scored) == len(known) and known.mean() > 0.9, "held-out rows have a score too"
+    policy = directory / "policy-sw.yaml"
+    promise = next(line for line in said if "olicy" in line)
+    if policy.exists():
+        assert load_policy(policy).name and "of protected posts reach the review threshold" in promise
+    else:
+        assert promise.startswith("No policy") and "policy fit" in promise
+    assert "## Thresholds" in (directory / "REPORT.md").read_text("utf-8")
+
+
+def test_the_learning_curve_rises_and_says_what_more_labels_would_bring(adapted: tuple[Path, list[Chosen], list[str]]) -> None:
+    _, chosen, _ = adapted
+    curve = chosen[0].curve
+    assert [n for n, _ in curve][:2] == [50, 100] and curve[-1][0] == max(n for n, _ in curve)
+    assert np.mean(curve[-1][1]) >= np.mean(curve[0][1]) - 0.05
+    assert "would bring about" in more_labels([(50, [0.5, 0.52]), (100, [0.6, 0.62]), (200, [0.7])])
+    assert "nothing was gained" in more_labels([(50, [0.5, 0.6]), (100, [0.6, 0.7]), (200, [0.66])])
+    assert "Too few" in more_labels([(50, [0.5])])
 
 
 def test_the_directory_loads_and_other_languages_are_as_in_the_base(adapted: tuple[Path, list[Chosen], list[str]], base: Path) -> None:

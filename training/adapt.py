@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
@@ -35,6 +37,7 @@ from ipu_moderation.normalise import normalise
 from ipu_moderation.personal import find_personal_data
 from ipu_moderation.resources import model_directory
 from ipu_moderation.taxonomy import SCORED
+from ipu_moderation.thresholds import fit_all, read_scored
 from ipu_moderation.types import Language, Text
 from training.calibrate import FLOOR, calibration_error, platt, weights
 from training.data import key
@@ -46,6 +49,10 @@ WAYS = ("base", "heads", "ngrams", "heads+ngrams")
 FOLDS = 5
 LEAST = 8
 """Rows of the rarer answer below which a category keeps the base's head."""
+CURVE = (50, 100, 300, 1000, 3000, 10000)
+DRAWS = 5
+ALPHA = 0.02
+"""The share of protected posts that the thresholds of the policy may send to review."""
 HELD_OUT = 0.2
 MOST = 200_000
 """Rows that are used: more need `training.fit`."""
@@ -310,6 +317,8 @@ class Chosen:
     """The same on the rows held out, of heads that were fitted on the others; `as it is` is the base without any fitting."""
     out_of_fold: np.ndarray
     """(n,) calibrated scores that no model gave to a row that it had seen; NaN where not labelled."""
+    curve: list[tuple[int, list[float]]]
+    """Labels used -> macro-F1 on the held-out rows, of several draws."""
 
 
 def choose(f: Features, data: Labelled, h: int, held: np.ndarray, as_it_is: np.ndarray, seed: int) -> Chosen | None:
@@ -335,13 +344,53 @@ def choose(f: Features, data: Labelled, h: int, held: np.ndarray, as_it_is: np.n
     idf = idf_of(f.counts[rows])
     x, x_test = tfidf(f.counts[rows], idf), tfidf(f.counts[test], idf)
     held_out = {"as it is": score(y[test], as_it_is[test, h])} if len(test) else {}
-    for name in WAYS if len(test) else ():
-        held_out[name] = score(y[test], _sigmoid(fit_head(name, f, rows, x, y[rows], h).logits(f, test, x_test, h), lines[name]))
-    everything = np.flatnonzero(known)
-    final = fit_head(way, f, everything, tfidf(f.counts[everything], idf_of(f.counts)), y[everything], h)
     scores = np.full(len(y), np.nan)
     scores[rows] = _sigmoid(out[way], lines[way])
-    return Chosen(HEADS[h], way, final, lines[way], found, held_out, scores)
+    for name in WAYS if len(test) else ():
+        found_there = _sigmoid(fit_head(name, f, rows, x, y[rows], h).logits(f, test, x_test, h), lines[name])
+        held_out[name] = score(y[test], found_there)
+        if name == way:
+            scores[test] = found_there
+    everything = np.flatnonzero(known)
+    final = fit_head(way, f, everything, tfidf(f.counts[everything], idf_of(f.counts)), y[everything], h)
+    return Chosen(HEADS[h], way, final, lines[way], found, held_out, scores, learning_curve(way, f, rows, test, y, h, seed))
+
+
+def learning_curve(way: str, f: Features, rows: np.ndarray, test: np.ndarray, y: np.ndarray, h: int, seed: int) -> list[tuple[int, list[float]]]:
+    """Macro-F1 on the held-out rows after 50, 100, 300 ... labels, each drawn anew `DRAWS` times; what more labels would bring is read off its end."""
+    sure = test[np.abs(y[test] - 0.5) > 0.1]
+    if not 0 < (y[sure] > 0.5).sum() < len(sure):
+        return []
+    curve = []
+    for n in (*(n for n in CURVE if n < 0.8 * len(rows)), len(rows)):
+        rng = np.random.default_rng([seed, n])
+        reached = []
+        for _ in range(DRAWS if n < len(rows) else 1):
+            some = rng.permutation(rows)[:n]
+            if min((y[some] > 0.5).sum(), (y[some] < 0.5).sum()) < 2:
+                continue
+            idf = idf_of(f.counts[some])
+            x = tfidf(f.counts[some], idf)
+            head = fit_head(way, f, some, x, y[some], h)
+            line = calibrated(_left_out(way, f, some, y, h), y[some])
+            p = _sigmoid(head.logits(f, sure, tfidf(f.counts[sure], idf), h), line)
+            reached.append(float(f1_score(y[sure] > 0.5, p >= 0.5, average="macro", zero_division=0)))
+        if reached:
+            curve.append((n, reached))
+    return curve
+
+
+def _left_out(way: str, f: Features, rows: np.ndarray, y: np.ndarray, h: int) -> np.ndarray:
+    """Logits of each row by heads that were fitted on others: what calibration may use."""
+    out = np.empty(len(rows))
+    for fold in range(2):
+        inside, outside = rows[fold::2], rows[1 - fold :: 2]
+        if min((y[inside] > 0.5).sum(), (y[inside] < 0.5).sum()) == 0:
+            inside = rows
+        idf = idf_of(f.counts[inside])
+        head = fit_head(way, f, inside, tfidf(f.counts[inside], idf), y[inside], h)
+        out[1 - fold :: 2] = head.logits(f, outside, tfidf(f.counts[outside], idf), h)
+    return out
 
 
 def _sigmoid(logits: np.ndarray, line: tuple[float, float]) -> np.ndarray:
@@ -432,6 +481,37 @@ def write(out: Path, base: Path, language: str, chosen: Sequence[Chosen], idf: n
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def more_labels(curve: list[tuple[int, list[float]]]) -> str:
+    """What the end of a learning curve says of further labels."""
+    if len(curve) < 3:
+        return "Too few labels to say what more would bring."
+    (n_before, before), (n, now) = curve[-2:]
+    gain = float(np.mean(now) - np.mean(before))
+    spread = max(before) - min(before)
+    if gain < max(0.01, spread / 2):
+        return f"From {n_before:,} to {n:,} labels nothing was gained beyond chance ({gain:+.3f}): better labels, or posts of other kinds, before more of the same."
+    per_doubling = gain / np.log2(n / n_before)
+    return f"From {n_before:,} to {n:,} labels: {gain:+.3f}. If it goes on so, {2 * n:,} labels would bring about {per_doubling:+.3f} more."
+
+
+def thresholds(out: Path, language: str, data: Labelled, chosen: Sequence[Chosen]) -> str:
+    """Write the scores that no model gave to rows it had seen, and a policy from them when they can carry a promise; what to tell the user."""
+    columns: dict[str, list[Any]] = {"id": list(data.rows), "language": [language] * len(data.rows)}
+    for one in chosen:
+        y = data.y[:, HEADS.index(one.head)]
+        sure = ~np.isnan(one.out_of_fold) & (np.abs(y - 0.5) > 0.1)
+        columns[f"score_{one.head}"] = [round(float(p), 4) if ok else 0.0 for p, ok in zip(one.out_of_fold, sure, strict=True)]
+        columns[f"label_{one.head}"] = [int(v > 0.5) if ok else None for v, ok in zip(y, sure, strict=True)]
+    path = out / "scores.parquet"
+    pq.write_table(pa.table(columns), path)
+    try:
+        calibration = fit_all(read_scored(path), alpha=ALPHA)
+        policy, _ = calibration.write(out / f"policy-{language}.yaml")
+    except InputError as error:
+        return f"No policy: {error} Label more harmless posts, or choose another promise: ipu-moderation policy fit {path} --output my-policy.yaml --alpha 0.05"
+    return f"{policy}: {calibration.words()} Chosen on scores that no model gave to rows it had seen; the model that is kept has seen them all."
+
+
 def report_of(language: str, base: str, data: Labelled, chosen: Sequence[Chosen], left: Sequence[str], warnings: Sequence[str], again: Sequence[str]) -> str:
     """The report in Markdown; holds no text."""
     lines = [f"# {base}, adapted to {language}", "", *(f"- {s}" for s in data.report), *(f"- **{s}**" for s in warnings), ""]
@@ -443,6 +523,10 @@ def report_of(language: str, base: str, data: Labelled, chosen: Sequence[Chosen]
             cells = [f"{cv[k]:.3f}" if cv else "-" for k in ("macro_f1", "auc")] + [f"{test[k]:.3f}" if test else "-" for k in ("macro_f1", "auc", "ece")]
             lines.append(f"| {'**' + way + '**' if way == one.way else way} | {' | '.join(cells)} | {test['n'] if test else 0} ({test['positives'] if test else 0}) |")
         lines.append("")
+        if one.curve:
+            lines += ["| labels | held-out macro-F1 (worst to best draw) |", "|--:|--:|"]
+            lines += [f"| {n:,} | {np.mean(got):.3f}" + (f" ({min(got):.3f}–{max(got):.3f})" if len(got) > 1 else "") + " |" for n, got in one.curve]
+            lines += ["", more_labels(one.curve), ""]
     if left:
         lines += [f"Too few labels, so the base's head stays: {', '.join(left)}.", ""]
     lines += [
@@ -484,12 +568,16 @@ def adapt(path: Path, language: str, base: Path, out: Path, flags: dict[str, Any
     report = report_of(language, classifier.name, data, chosen, left, warnings, again)
     write(out, base, language, chosen, idf_of(f.counts), report, sha256(path))
     CompactClassifier(out).score(texts[:1], [Language(language, 1.0)])  # what was written can be loaded
+    promise = thresholds(out, language, data, chosen)
+    with (out / "REPORT.md").open("a", encoding="utf-8") as stream:
+        stream.write(f"\n## Thresholds\n\n{promise.replace(f'{out}/', '')}\n")
     for warning in warnings:
         say(f"WARNING {warning}")
     for one in chosen:
         test, plain = one.held_out.get(one.way), one.held_out.get("as it is")
         if test and plain:
             say(f"{one.head}: {one.way}; held out ({test['n']} rows): macro-F1 {plain['macro_f1']:.3f} -> {test['macro_f1']:.3f}, AUC {plain['auc']:.3f} -> {test['auc']:.3f}")
+    say(promise)
     say(f"{out}: load it with Moderator.from_directory('{out}') or: ipu-moderation assess POSTS --model {out}. The report is {out / 'REPORT.md'}.")
     return chosen
 
