@@ -15,7 +15,7 @@ test: $(VENV)/dev
 check: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/ipu-moderation rules check --quick
+	ls ipu_moderation/data/rules/*.yaml | xargs -n 1 -P 2 $(BIN)/ipu-moderation rules check --quick
 	$(BIN)/python -m eval.tables --check
 
 # Data, vocabulary, teacher, student, calibration, export: each step can be run alone and goes on from its last checkpoint. See training/README.md.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ipu_moderation.classifiers.compact import cores
 from ipu_moderation.normalise import normalise
 from ipu_moderation.resources import rule_packs
-from ipu_moderation.rules import RuleSet, check_pack, load_packs
+from ipu_moderation.rules import Fault, RuleSet, check_pack, load_packs
 from ipu_moderation.rules.schema import Pack
 from ipu_moderation.taxonomy import Category, TargetGroup
 from ipu_moderation.types import Language
@@ -22,9 +26,16 @@ def rules() -> RuleSet:
     return load_packs([p for p in rule_packs() if p.stem in FOUNDERS])
 
 
+@pytest.fixture(scope="module")
+def checks() -> Iterator[dict[Path, Future[list[Fault]]]]:
+    """The full check of every pack, a process a core: every example with every term takes some seconds a pack."""
+    with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield {path: pool.submit(check_pack, path) for path in rule_packs()}
+
+
 @pytest.mark.parametrize("path", rule_packs(), ids=lambda p: p.stem)
-def test_every_pack_is_in_order(path: Path) -> None:
-    faults = check_pack(path)
+def test_every_pack_is_in_order(path: Path, checks: dict[Path, Future[list[Fault]]]) -> None:
+    faults = checks[path].result()
     assert not faults, "\n".join(f"{n}. {f}" for n, f in enumerate(faults, 1))
     assert path.stem == next(line.removeprefix("name:").strip() for line in path.read_text("utf-8").splitlines() if line.startswith("name:"))
 
