@@ -19,6 +19,7 @@ from ipu_moderation.normalise import normalise
 from ipu_moderation.resources import rule_packs
 from ipu_moderation.rules import RuleSet, engine, load_packs
 from ipu_moderation.rules.engine import CompiledPack, View, compile_re2
+from ipu_moderation.rules.outline import Places
 from ipu_moderation.rules.schema import ENDERS, SCRIPTS, PackFile, read_pack
 from ipu_moderation.taxonomy import Category, TargetGroup
 from ipu_moderation.types import Finding, Language, Text
@@ -343,11 +344,55 @@ def test_no_match_is_lost_by_looking_at_words_first(code: str) -> None:
             for name, terms in firsts.items():
                 text = text.replace(f"{{{name}}}", chosen.choice(terms).replace("*", ""))
             view = View(normalise(text))
-            tried = [m for candidate, m in compiled.index(rule.rule.effect).candidates(view) if candidate is rule]
+            tried = [m for candidate, m in compiled.index(rule.rule.effect).candidates(view, compiled.writer) if candidate is rule]
             found = rule.find(view, rule.matchers)
             assert rule.find(view, tried) == found, (rule.rule.id, text)
             for matcher in rule.matchers:
                 assert bool(list(matcher.matches(view, compiled))) == bool(compile_re2(matcher.regex).search(view.marked(compiled)[0] if matcher.uses_names else view.data)), text
+
+
+ORDERED = (
+    HEAD.format(name="ordered", language="en", script="Latin")
+    + """
+lists:
+  hit: [tickle, poke at]
+  who: [cyclists, the left bank walkers]
+rules:
+  - {id: call, effect: raise, category: incitement, about: A call., note: {en: A call.}, pattern: ['{hit} {gap:2} {who}', '(go|come) and {hit} (them|{who})']}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "passes", "matches"),
+    [
+        ("tickle cyclists", True, True),
+        ("tickle all of cyclists", True, True),
+        ("poke at 12 34 the left bank walkers", True, True),
+        ("tickle \u4eba\u4eba cyclists", True, True),
+        ("cyclists tickle", False, False),
+        ("tickle nobody. cyclists", False, False),
+        ("tickle one two three four five six seven eight cyclists", False, False),
+        ("come and poke at them", True, True),
+        ("go home and tickle cats and them", False, False),
+        ("cyclists go and tickle poke at cats", False, False),
+    ],
+)
+def test_words_in_the_wrong_order_or_too_far_apart_are_not_tried(tmp_path: Path, text: str, passes: bool, matches: bool) -> None:
+    path = tmp_path / "ordered.yaml"
+    path.write_text(ORDERED, encoding="utf-8")
+    pack, _, faults = read_pack(path)
+    assert pack is not None, faults
+    compiled = CompiledPack(pack)
+    view = View(normalise(text))
+    assert bool(list(compiled.index("raise").candidates(view, compiled.writer))) is passes
+    assert bool(compiled.rules[0].find(view, compiled.rules[0].matchers)) is matches
+
+
+@given(st.text(max_size=60))
+def test_places_know_the_words_of_the_index(text: str) -> None:
+    view = View(normalise(text))
+    assert Places(view.view, frozenset("abcdefghijklmnopqrstuvwxyz"), spaced=True).words.keys() == view.words
 
 
 # ------------------------------------------------------------------------------------------------------------ threads, forks, pickles

@@ -285,7 +285,7 @@ class _Examples:
 
     def _found(self, rule: CompiledRule, view: View) -> list[Match]:
         """Matches of a rule as a user's text would get them: only patterns whose words occur are tried."""
-        return rule.find(view, [m for candidate, m in self.own.index(rule.rule.effect).candidates(view) if candidate is rule])
+        return rule.find(view, [m for candidate, m in self.own.index(rule.rule.effect).candidates(view, self.own.writer) if candidate is rule])
 
     def _matches(self, rule: CompiledRule, example: _Example) -> tuple[str, str] | None:
         view = View(normalise(example.text))

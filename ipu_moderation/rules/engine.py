@@ -1,6 +1,6 @@
 """Packs at work: which rules of which packs match a text, and which excuse covers which raise. Linear in the length of the text.
 
-    match view -> words that occur -> candidate rules -> RE2, exact spans -> excuses of those texts alone that raise -> findings
+    match view -> words that occur -> candidate rules -> their order -> RE2, exact spans -> excuses of those texts alone that raise -> findings
 
 A dictionary of words comes first and not an RE2 `Set`: over texts that it has not seen before, a set of 270 lists builds automaton states at
 0.2 to 0.8 ms a post, since each subset of lists seen so far is a state of its own; looking up each word takes about 0.01 ms at any number of terms.
@@ -25,6 +25,7 @@ import re2
 from ipu_moderation.errors import PackError
 from ipu_moderation.personal import TRACEABLE, find_personal_data
 from ipu_moderation.resources import rule_packs
+from ipu_moderation.rules.outline import Outline, Outliner, Places, Program, follow, program
 from ipu_moderation.rules.pattern import Node, PatternError, Vocabulary, parse, uses_names
 from ipu_moderation.rules.schema import ENDERS, SCRIPTS, Fault, Pack, PackFile, Rule, Source, read_pack
 from ipu_moderation.rules.words import BARE, Clause, Requirements, words_in
@@ -126,6 +127,7 @@ class View:
         self._marked: dict[int, tuple[bytes, list[int]]] = {}
         self._group_names: dict[int, list[Match]] = {}
         self._stems: dict[int, set[str]] = {}
+        self._places: dict[str, Places] = {}
         self.written: dict[Any, Any] = {}
         """What `Writer` wrote for this text already."""
 
@@ -144,6 +146,13 @@ class View:
         if length not in self._stems:
             self._stems[length] = {word[:length] for word in self.words}
         return self._stems[length]
+
+    def places(self, writer: Writer) -> Places:
+        """Where its words stand, for packs of the same letters."""
+        vocabulary = writer.vocabulary
+        if vocabulary.letters not in self._places:
+            self._places[vocabulary.letters] = Places(self.view, frozenset(filter(writer.is_letter, set(self.view))), spaced=vocabulary.spaced)
+        return self._places[vocabulary.letters]
 
     def position(self, at: int, known_byte: int = 0, known: int = 0) -> int:
         """The character of a byte, counted on from a byte whose character is known."""
@@ -328,13 +337,15 @@ _PARTICLES = frozenset(
 class Matcher:
     """One pattern of one rule. Its RE2 program is made for each text, of what the text holds of it: small, hence quick to make, and nothing to keep."""
 
-    __slots__ = ("needs", "node", "program", "uses_names", "writer")
+    __slots__ = ("needs", "node", "outline", "program", "uses_names", "writer")
 
-    def __init__(self, node: Node, writer: Writer, needs: tuple[Clause, ...]) -> None:
+    def __init__(self, node: Node, writer: Writer, needs: tuple[Clause, ...], outline: Outline) -> None:
         self.node = node
         self.writer = writer
         self.needs = needs
         """Words that must occur; of a pack that ships, given to its index and then let go."""
+        self.outline = outline
+        """The order in which they must stand; let go alike."""
         self.uses_names = uses_names(node)
         self.program: Any = None
         """Of the whole pattern, once it was needed while its pack was `whole`."""
@@ -473,8 +484,8 @@ class CompiledPack:
         for rule in rules:
             rule.rule = rule.rule.bare
             for matcher in (*rule.matchers, *rule.unless):
-                matcher.needs = ()
-        for name in ("pack", "requirements"):
+                matcher.needs = matcher.outline = ()
+        for name in ("pack", "requirements", "outliner"):
             self.__dict__.pop(name, None)
         file.let_go()
 
@@ -489,6 +500,11 @@ class CompiledPack:
         return Requirements(self.vocabulary)
 
     @cached_property
+    def outliner(self) -> Outliner:
+        """Tells in which order they must stand."""
+        return Outliner(self.requirements)
+
+    @cached_property
     def group_names(self) -> Matcher | None:
         """Matches any term that says who is meant."""
         named = [name for name, terms in self.vocabulary.lists.items() if any(e.target is not None for e in terms.entries)]
@@ -501,7 +517,7 @@ class CompiledPack:
             PatternError: when it cannot be read.
         """
         node = parse(pattern, self.vocabulary)
-        return Matcher(node, self.writer, self.requirements.of(node))
+        return Matcher(node, self.writer, self.requirements.of(node), self.outliner.of(node))
 
     def _info(self, rule: Rule) -> RuleInfo:
         raises = rule.effect == "raise"
@@ -538,41 +554,42 @@ class Index:
         self.words: dict[str, list[_Entry]] = {}
         self.stems: dict[int, dict[str, list[_Entry]]] = {}
         self.grams: dict[str, list[_Entry]] = {}
-        self.by_clause: dict[int, list[tuple[CompiledRule, Matcher, tuple[int, ...]]]] = {}
+        self.by_clause: dict[int, list[tuple[CompiledRule, Matcher, tuple[int, ...], Program]]] = {}
         self.always: list[tuple[CompiledRule, Matcher]] = []
         numbers: dict[Clause, int] = {}
+
+        def number(clause: Clause) -> int:
+            if clause not in numbers:
+                numbers[clause] = len(numbers)
+                self._enter(clause, numbers[clause])
+            return numbers[clause]
+
         for rule in rules:
             for matcher in rule.matchers:
                 if not matcher.needs:
                     self.always.append((rule, matcher))
                     continue
-                needed = tuple(self._number(clause, numbers) for clause in matcher.needs)
-                self.by_clause.setdefault(needed[0], []).append((rule, matcher, needed[1:]))
+                first, *rest = map(number, matcher.needs)
+                self.by_clause.setdefault(first, []).append((rule, matcher, tuple(rest), program(matcher.outline, number)))
 
-    def _number(self, clause: Clause, numbers: dict[Clause, int]) -> int:
-        if clause not in numbers:
-            numbers[clause] = len(numbers)
-            for key in clause:
-                table = self.words if key.kind == "word" else self.grams if key.kind == "gram" else self.stems.setdefault(len(key.text), {})
-                table.setdefault(key.text, []).append((numbers[clause], key.others))
-        return numbers[clause]
+    def _enter(self, clause: Clause, number: int) -> None:
+        for key in clause:
+            table = self.words if key.kind == "word" else self.grams if key.kind == "gram" else self.stems.setdefault(len(key.text), {})
+            table.setdefault(key.text, []).append((number, key.others))
 
-    def candidates(self, view: View) -> Iterator[tuple[CompiledRule, Matcher]]:
-        """Rules and patterns all of whose clauses have a word in the text."""
-        found: list[_Entry] = []
-        words = view.words
-        for word in words & self.words.keys():
-            found += self.words[word]
-        for length, stems in self.stems.items():
-            for stem in view.stems(length) & stems.keys():
-                found += stems[stem]
-        if self.grams:
-            for gram in view.grams & self.grams.keys():
-                found += self.grams[gram]
-        hits = {number for number, others in found if not others or words.issuperset(others)}
-        for number in hits & self.by_clause.keys():
-            for rule, matcher, rest in self.by_clause[number]:
-                if hits.issuperset(rest):
+    def candidates(self, view: View, writer: Writer) -> Iterator[tuple[CompiledRule, Matcher]]:
+        """Rules and patterns whose clauses all have a word in the text, in an order and at distances that the pattern allows."""
+        places = view.places(writer)
+        hits: dict[int, int] = {}
+        for table, there in ((self.words, places.words), *((stems, places.stems(length)) for length, stems in self.stems.items()), (self.grams, places.grams)):
+            for text in table.keys() & there.keys():
+                where = there[text]
+                for number, others in table[text]:
+                    if not others or view.words.issuperset(others):
+                        hits[number] = hits.get(number, 0) | where
+        for number in hits.keys() & self.by_clause.keys():
+            for rule, matcher, rest, steps in self.by_clause[number]:
+                if all(n in hits for n in rest) and follow(steps, hits, -1):
                     yield rule, matcher
         yield from self.always
 
@@ -617,7 +634,7 @@ class Engine:
         out: list[tuple[CompiledRule, list[Match]]] = []
         for pack in packs:
             chosen: dict[int, tuple[CompiledRule, list[Matcher]]] = {}
-            for rule, matcher in pack.index(effect).candidates(view):
+            for rule, matcher in pack.index(effect).candidates(view, pack.writer):
                 chosen.setdefault(rule.order, (rule, []))[1].append(matcher)
             for _, (rule, matchers) in sorted(chosen.items()):
                 matches = rule.find(view, matchers)

@@ -70,6 +70,11 @@ def words_in(text: str) -> list[str]:
     return out
 
 
+def word_spans(view: str) -> Iterator[tuple[int, int]]:
+    """Where the words of `words_in` stand in a match view."""
+    return (match.span() for match in _WORD.finditer(view))
+
+
 class Searched(Protocol):
     """What a text that is searched tells of its words, each worked out when first asked for."""
 
@@ -120,12 +125,12 @@ class Requirements:
 
     def of(self, node: Node, most: int = 8) -> tuple[Clause, ...]:
         """Up to `most` clauses, the most telling first."""
-        found = sorted(set(self._clauses(node, True, True)), key=_frequency)
+        found = sorted(set(self.clauses(node, True, True)), key=_frequency)
         # What stands in every other text tells nothing.
         return tuple(c for i, c in enumerate(found[:most]) if i == 0 or _frequency(c) < 0.9)
 
-    def _clauses(self, node: Node, left: bool, right: bool) -> list[Clause]:
-        """`left` and `right` say whether a word boundary stands on that side."""
+    def clauses(self, node: Node, left: bool, right: bool) -> list[Clause]:
+        """Clauses that must all hold. `left` and `right` say whether a word boundary stands on that side."""
         if id(node) not in self.vocabulary.shared:
             return self._fresh(node, left, right)
         key = (id(node), left, right)
@@ -143,12 +148,12 @@ class Requirements:
                 return [clause] if clause else []
             case Repeat(inner, low, high):
                 apart = high == 1 or parted(inner)
-                return self._clauses(inner, left and apart, right and apart) if low else []
+                return self.clauses(inner, left and apart, right and apart) if low else []
             case Choice(options):
-                best = [_joined(self._clauses(o, left, right)) for o in options]
+                best = [_joined(self.clauses(o, left, right)) for o in options]
                 return [frozenset(k for clause in best for k in clause)] if all(best) else []
             case Sequence_():
-                return [clause for item, at_left, at_right in flagged(node, left, right) for clause in self._clauses(item, at_left, at_right)]
+                return [clause for item, at_left, at_right in flagged(node, left, right) for clause in self.clauses(item, at_left, at_right)]
             case _:
                 return []
 

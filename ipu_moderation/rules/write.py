@@ -104,7 +104,7 @@ class Writer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self.alphabet = Alphabet.whole(vocabulary.letters)
-        self._letter = re2.compile(self.alphabet.letter)
+        self.is_letter = lru_cache(maxsize=1 << 12)(self._is_letter)
         # By id of a node: the vocabulary and `_wholes` hold the nodes, so that an id stays its own.
         self._wholes: dict[int, tuple[Node, bool, Sequence_, bool]] = {}
         self._parts: dict[tuple[int, bool, bool], tuple[tuple[Node, bool, bool], ...]] = {}
@@ -132,11 +132,15 @@ class Writer:
             before = f"(?:^|{known.opening}){handles}"
         return f"{before}({written}){known.after_clause if ends else after}"
 
+    def _is_letter(self, character: str) -> bool:
+        """Whether words of these packs are made of it."""
+        return re2.fullmatch(self.alphabet.letter, character) is not None
+
     def _alphabet(self, text: Searched | None) -> Alphabet:
         if text is None or len(text.characters) > MANY_CHARACTERS:
             return self.alphabet
         if self not in text.written:
-            text.written[self] = Alphabet.of(text.characters, lambda c: self._letter.fullmatch(c) is not None)
+            text.written[self] = Alphabet.of(text.characters, self.is_letter)
         known: Alphabet = text.written[self]
         return known
 
