@@ -8,7 +8,9 @@ import pickle
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -387,6 +389,35 @@ def test_words_in_the_wrong_order_or_too_far_apart_are_not_tried(tmp_path: Path,
     view = View(normalise(text))
     assert bool(list(compiled.index("raise").candidates(view, compiled.writer))) is passes
     assert bool(compiled.rules[0].find(view, compiled.rules[0].matchers)) is matches
+
+
+_WORDS = ("tickle", "poke", "at", "cyclists", "the", "left", "bank", "walkers", "go", "and", "them", "Left-Handers", "Mr.", "Ann", "Lee", "@ann", "3foo", "12", "人", "cheated", "never", "hush", "feathers", "we", "must", "all")
+_BETWEEN = (" ", " ", " ", "-", ". ", "! ", ", ", "\n", " (", '"', "…", " / ")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_WORDS), st.sampled_from(_BETWEEN)), max_size=14))
+def test_order_and_distance_stop_nothing_that_matches(parts: list[tuple[str, str]]) -> None:
+    view = View(normalise("".join(word + between for word, between in parts)))
+    for compiled in _small_packs():
+        tried = {(rule.info.id, id(matcher)) for rule, matcher in compiled.index("raise").candidates(view, compiled.writer)}
+        for rule in compiled.rules:
+            if rule.rule.effect == "raise":
+                missed = [m for m in rule.matchers if (rule.info.id, id(m)) not in tried and list(m.matches(view, compiled))]
+                assert not missed, (rule.info.id, view.view)
+
+
+@lru_cache(maxsize=1)
+def _small_packs() -> tuple[CompiledPack, ...]:
+    with TemporaryDirectory() as directory:
+        out = []
+        for number, text in enumerate((MINI, ORDERED)):
+            path = Path(directory) / f"{number}.yaml"
+            path.write_text(text, encoding="utf-8")
+            pack, _, faults = read_pack(path)
+            assert pack is not None, faults
+            out.append(CompiledPack(pack))
+        return tuple(out)
 
 
 @given(st.text(max_size=60))

@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--from", dest="first", help="do this step and all after it anew")
     parser.add_argument("--teacher-steps", type=int, default=1_200, help="of 32 examples (default: %(default)s)")
     parser.add_argument("--student-steps", type=int, default=1_500, help="of 32 examples (default: %(default)s)")
-    parser.add_argument("--tuned-steps", type=int, default=2_800, help="of 48 examples (default: %(default)s)")
+    parser.add_argument("--tuned-steps", type=int, default=10_500, help="of 48 examples (default: %(default)s)")
     args = parser.parse_args()
     plan = steps(args.teacher_steps, args.student_steps, args.tuned_steps)
     if args.first and args.first not in plan:

@@ -127,7 +127,7 @@ class View:
         self._marked: dict[int, tuple[bytes, list[int]]] = {}
         self._group_names: dict[int, list[Match]] = {}
         self._stems: dict[int, set[str]] = {}
-        self._places: dict[str, Places] = {}
+        self._places: dict[tuple[str, bool], Places] = {}
         self.written: dict[Any, Any] = {}
         """What `Writer` wrote for this text already."""
 
@@ -149,10 +149,10 @@ class View:
 
     def places(self, writer: Writer) -> Places:
         """Where its words stand, for packs of the same letters."""
-        vocabulary = writer.vocabulary
-        if vocabulary.letters not in self._places:
-            self._places[vocabulary.letters] = Places(self.view, frozenset(filter(writer.is_letter, set(self.view))), spaced=vocabulary.spaced)
-        return self._places[vocabulary.letters]
+        key = writer.vocabulary.letters, writer.vocabulary.spaced
+        if key not in self._places:
+            self._places[key] = Places(self.view, frozenset(filter(writer.is_letter, set(self.view))), spaced=writer.vocabulary.spaced)
+        return self._places[key]
 
     def position(self, at: int, known_byte: int = 0, known: int = 0) -> int:
         """The character of a byte, counted on from a byte whose character is known."""

@@ -125,7 +125,7 @@ class Outliner:
         if not _ENDERS.isdisjoint(text):
             return None
         if not self.spaced:
-            return len(text)
+            return len(without_accents(text))  # "æ" may stand as "ae"
         if all(self._letters.fullmatch(c) for c in text):
             return 0
         return 1 + len(self._runs.findall(text))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
 
 import re2
 
@@ -32,6 +31,8 @@ def literal(text: str, accents: bool) -> str:
 
 #: Different characters in a text above which classes are written in full.
 MANY_CHARACTERS = 300
+#: Answers that are kept for a class of characters.
+KEPT_CHARACTERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +105,13 @@ class Writer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self.alphabet = Alphabet.whole(vocabulary.letters)
-        self.is_letter = lru_cache(maxsize=1 << 12)(self._is_letter)
         # By id of a node: the vocabulary and `_wholes` hold the nodes, so that an id stays its own.
         self._wholes: dict[int, tuple[Node, bool, Sequence_, bool]] = {}
         self._parts: dict[tuple[int, bool, bool], tuple[tuple[Node, bool, bool], ...]] = {}
         self._groups: dict[int, tuple[Node | tuple[str, ...], ...]] = {}
         self._keys: dict[tuple[str, bool, bool], Key | None] = {}
         self._indexes: dict[tuple[tuple[str, ...], bool, bool], Terms] = {}
-        self._classes: dict[str, Any] = {}
+        self._members: dict[str, dict[str, bool]] = {}
 
     def write(self, node: Node, text: Searched | None = None) -> str | None:
         """The pattern with its guards, for a text, or for any when None; group 1 is what it matches. None when it cannot match this text."""
@@ -132,9 +132,18 @@ class Writer:
             before = f"(?:^|{known.opening}){handles}"
         return f"{before}({written}){known.after_clause if ends else after}"
 
-    def _is_letter(self, character: str) -> bool:
+    def is_letter(self, character: str) -> bool:
         """Whether words of these packs are made of it."""
-        return re2.fullmatch(self.alphabet.letter, character) is not None
+        return self._is_of(self.alphabet.letter, character)
+
+    def _is_of(self, source: str, character: str) -> bool:
+        """Whether a character is of a class. Asked of the same few characters for each text, so that answers are kept."""
+        known = self._members.setdefault(source, {})
+        if character not in known:
+            if len(known) >= KEPT_CHARACTERS:
+                known.clear()
+            known[character] = re2.fullmatch(source, character) is not None
+        return known[character]
 
     def _alphabet(self, text: Searched | None) -> Alphabet:
         if text is None or len(text.characters) > MANY_CHARACTERS:
@@ -196,9 +205,7 @@ class Writer:
         if text is None or len(text.characters) > MANY_CHARACTERS:
             return source
         if (self, source) not in text.written:
-            if source not in self._classes:
-                self._classes[source] = re2.compile(source)
-            found = [c for c in text.characters if self._classes[source].fullmatch(c) is not None]
+            found = [c for c in text.characters if self._is_of(source, c)]
             text.written[self, source] = one_of(found) if found else None
         written: str | None = text.written[self, source]
         return written
