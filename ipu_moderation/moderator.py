@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,9 +127,29 @@ class Moderator:
     def _assess_chunk(self, chunk: list[_Post]) -> Iterator[Assessment]:
         views = [normalise(text) for text, _, _ in chunk]
         languages = [given or identify(view) for view, (_, _, given) in zip(views, chunk, strict=True)]
-        scored = self._score(views, languages) if chunk else []
-        for view, language, row, (_, context, _) in zip(views, languages, scored, chunk, strict=True):
-            yield self._assessment(view, language, row, context)
+        scored, found = self._read(views, languages)
+        for view, language, row, findings, (_, context, _) in zip(views, languages, scored, found, chunk, strict=True):
+            yield self._assessment(view, language, row, findings, context)
+
+    def _read(self, views: list[Text], languages: list[Language]) -> tuple[list[_Scored | str], list[tuple[Finding, ...] | str]]:
+        """What the classifier and the rules make of each text. Several at a time are read by both at once: the classifier seldom needs the interpreter."""
+        if len(views) < 2:
+            return self._score(views, languages) if views else [], self._find(views, languages)
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as beside:
+            found = beside.submit(self._find, views, languages)
+            return self._score(views, languages), found.result()
+
+    def _find(self, views: list[Text], languages: list[Language]) -> list[tuple[Finding, ...] | str]:
+        """For each text what the rules find, or in words why they could not be read."""
+        found: list[tuple[Finding, ...] | str] = []
+        for view, language in zip(views, languages, strict=True):
+            try:
+                found.append(self.rules.find(view, language))
+            except Exception as error:  # one text must not stop a file; the message may hold text
+                found.append(f"rules: {type(error).__name__}")
+        return found
 
     def _score(self, views: list[Text], languages: list[Language]) -> list[_Scored | str]:
         """For each text its scores, or in words why there are none."""
@@ -154,15 +173,11 @@ class Moderator:
             values[category] = Score(category, round(value, DIGITS), "measured" if self.classifier.measured(language.code, category.value) else "unmeasured")
         return values, {group: TargetScore(group, round(value, DIGITS)) for group, value in zip(TargetGroup, targets, strict=True)}, bool(truncated)
 
-    def _assessment(self, text: Text, language: Language, scored: _Scored | str, context: Context | None) -> Assessment:
+    def _assessment(self, text: Text, language: Language, scored: _Scored | str, found: tuple[Finding, ...] | str, context: Context | None) -> Assessment:
         values, targets, truncated = ({}, {}, False) if isinstance(scored, str) else scored
-        faults = [scored] if isinstance(scored, str) else []
-        findings: tuple[Finding, ...] = ()
-        try:
-            findings = self.rules.find(text, language)
-        except Exception as error:  # one text must not stop a file; the message may hold text
-            faults.append(f"rules: {type(error).__name__}")
-        return Assessment(text, language, values, targets, findings, _tier(values, findings), dict(self.versions), truncated, tuple(faults), context)
+        findings = () if isinstance(found, str) else found
+        faults = tuple(fault for fault in (scored, found) if isinstance(fault, str))
+        return Assessment(text, language, values, targets, findings, _tier(values, findings), dict(self.versions), truncated, faults, context)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Moderator, (self.classifier, self.rules)
@@ -213,6 +228,8 @@ def _policy(name: str | Path) -> Policy:
 
 def package_version() -> str:
     """The installed version, or `0+source` from a bare checkout."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("ipu-moderation")
     except PackageNotFoundError:

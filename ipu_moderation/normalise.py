@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, cached_property
 
 from ipu_moderation.types import Text
 
@@ -43,11 +44,41 @@ def _ranges(points: Iterable[int]) -> str:
     return "".join(f"\\U{a:08x}-\\U{b:08x}" for a, b in parts)
 
 
-# Planes 0 and 1 hold every mark but the variation selectors supplement. They are kept apart since `re` is fast on classes of plane 0 alone.
-_CATEGORIES = list(map(unicodedata.category, map(chr, range(0x20000))))
-_M = _ranges(i for i, c in enumerate(_CATEGORIES) if c[0] == "M" and i < 0x10000)
-_M_BEYOND = _ranges(i for i, c in enumerate(_CATEGORIES) if c[0] == "M" and i >= 0x10000)
-del _CATEGORIES
+@cache
+def _marks(plane: int) -> str:
+    """The marks of a plane, as the inside of a character class. Planes 0 and 1 hold every mark but the variation selectors supplement; they are kept apart
+    since `re` is fast on classes of plane 0 alone."""
+    return _ranges(i for i in range(plane << 16, plane + 1 << 16) if unicodedata.category(chr(i))[0] == "M")
+
+
+class Late:
+    """A regular expression that is compiled when a text first needs it: large classes take longer to compile than everything else that an import does.
+
+    In its source, `{M}` stands for the marks of plane 0 and `{M1}` for those of plane 1.
+    """
+
+    def __init__(self, source: str, flags: int = 0) -> None:
+        self._source, self._flags = source, flags
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        source = self._source
+        if "{M" in source:
+            source = source.replace("{M}", _marks(0)).replace("{M1}", _marks(1))
+        return re.compile(source, self._flags)
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """As of a pattern."""
+        return self._compiled.search(text)
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        """As of a pattern."""
+        return self._compiled.finditer(text)
+
+    def sub(self, new: str | Callable[[re.Match[str]], str], text: str) -> str:
+        """As of a pattern."""
+        return self._compiled.sub(new, text)
+
 
 _LATIN = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
 _GREEK = "\u0370-\u0373\u0376-\u037d\u037f\u0386-\u03ff\u1f00-\u1fbc\u1fc2-\u1fcc\u1fd0-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ffc"
@@ -73,7 +104,7 @@ _PICTOGRAPH = "\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2934\u2935\u2b00-\u2bff\
 #: inherent vowels of Khmer, variation selectors (the first sixteen and the Mongolian ones stay after what they vary).
 INVISIBLE_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
 
-_INVISIBLE = re.compile(
+_INVISIBLE = Late(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff9-\ufffb"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
     "|(?<![\u1820-\u18aa])[\u180b-\u180f]"
@@ -106,7 +137,7 @@ def _replaced(match: re.Match[str]) -> str:
 
 # NFKC sorts runs of marks in quadratic time. Source: UAX 15, Stream-Safe Text Format, at most 30 non-starters.
 _MAYBE_LONG_MARKS = re.compile(r"[^\w\x00-\x7f]{31}")
-_LONG_MARKS = re.compile(f"((?:[{_M}]|[{_M_BEYOND}]){{30}})(?:[{_M}]|[{_M_BEYOND}])+")
+_LONG_MARKS = Late("((?:[{M}]|[{M1}]){30})(?:[{M}]|[{M1}])+")
 # NFKC writes these two as whole phrases of 18 and 8 characters; as every letter, they are written at most twice when repeated.
 _PHRASES = re.compile("([\ufdfa\ufdfb])\\1{3,}")
 
@@ -141,8 +172,8 @@ _LINK = re.compile(
 )
 EMAIL = re.compile(r"(?<![\w.%+-])[A-Za-z0-9_.%+-]*[A-Za-z0-9_]@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}(?![\w-])", re.ASCII)
 # Names in scripts without word spaces are left: nobody can tell where they end.
-HANDLE = re.compile(
-    rf"(?<![\w@{_M}])@(?:[^\W{_UNSPACED}]|[{_M}](?<![{_UNSPACED}]))+(?:\.bsky\.social\b|@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{{2,24}}\b)?"
+HANDLE = Late(
+    rf"(?<![\w@{{M}}])@(?:[^\W{_UNSPACED}]|[{{M}}](?<![{_UNSPACED}]))+(?:\.bsky\.social\b|@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{{2,24}}\b)?"
 )
 PHONE = re.compile(r"(?<![\w.,:/+-])(?:\+ ?)?\(?\d+\)?(?:[ .-]{1,2}\(?\d+\)?|\(\d+\)|(?<=\))\d+)*(?!\w)")
 _DIGITS = re.compile(r"\d+")
@@ -314,12 +345,12 @@ def _leet(match: re.Match[str]) -> str:
 
 
 _SYLLABIC = "\u0900-\u0dff\U00011000-\U000119ff"
-_SPELT_LETTER = f"[^\\W\\d_{_UNSPACED}][{_M}]*"
+_SPELT_LETTER = f"[^\\W\\d_{_UNSPACED}][{{M}}]*"
 # In scripts of India a letter with its vowel sign is often a word: there, spaces do not count as a separator.
 _SPELT_SPACED = f"[^\\W\\d_{_UNSPACED}{_SYLLABIC}][{_EUROPEAN_MARKS}]*"
-_SPELT = re.compile(
-    f"(?<![\\w{_M}])(?<!\\w['’.-])(?:{_SPELT_SPACED}(?P<space> )(?:{_SPELT_SPACED} ){{2,}}{_SPELT_SPACED}"
-    f"|{_SPELT_LETTER}(?P<sign>[.*_-])(?:{_SPELT_LETTER}(?P=sign)){{2,}}{_SPELT_LETTER})(?![\\w'’{_M}])(?P<stop>\\.?)"
+_SPELT = Late(
+    f"(?<![\\w{{M}}])(?<!\\w['’.-])(?:{_SPELT_SPACED}(?P<space> )(?:{_SPELT_SPACED} ){{2,}}{_SPELT_SPACED}"
+    f"|{_SPELT_LETTER}(?P<sign>[.*_-])(?:{_SPELT_LETTER}(?P=sign)){{2,}}{_SPELT_LETTER})(?![\\w'’{{M}}])(?P<stop>\\.?)"
 )
 _HAS_SPELT = re.compile(r"(?<!\w)[^\W\d_](?:\W+|_)[^\W\d_](?:\W+|_)[^\W\d_](?:\W|_)")
 
@@ -363,7 +394,7 @@ def _constant(text: str) -> Replacement:
 
 
 #: A gate, a pattern and its replacement: where the gate says no, the pattern is not tried.
-Step = tuple[Callable[[str], object], re.Pattern[str], Replacement]
+Step = tuple[Callable[[str], object], re.Pattern[str] | Late, Replacement]
 
 _STEPS: tuple[Step, ...] = (
     (_INDICATORS.search, _INDICATORS, _indicators),
@@ -445,12 +476,12 @@ _FOLD_STEPS: tuple[Step, ...] = (
 )
 
 # What a letter or pictograph drags along: marks, variation selectors, skin tones, tags, and what is joined by ZWJ; flags are pairs.
-_EXTENDING = f"(?:[{_M}\u200d]|[{_M_BEYOND}\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef])"
-_HAS_CLUSTER = re.compile(f"[{_M}\u200d]|[\U00010000-\U000fffff]")
-_CLUSTER = re.compile(f".?{_EXTENDING}+(?:(?<=\u200d)[{_PICTOGRAPH}]{_EXTENDING}*)*|[\U0001f1e6-\U0001f1ff]{{2}}", re.DOTALL)
+_EXTENDING = "(?:[{M}\u200d]|[{M1}\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef])"
+_HAS_CLUSTER = Late("[{M}\u200d]|[\U00010000-\U000fffff]")
+_CLUSTER = Late(f".?{_EXTENDING}+(?:(?<=\u200d)[{_PICTOGRAPH}]{_EXTENDING}*)*|[\U0001f1e6-\U0001f1ff]{{2}}", re.DOTALL)
 
 # Pieces that NFKC treats apart: a letter with its marks, and Hangul syllables spelt in (half-width, compatibility) letters.
-_PIECE = re.compile(f".(?:[{_M}\u1160-\u11ff\u314f-\u3163\ud7b0-\ud7ff\uff9e\uff9f\uffa0-\uffdc]|[{_M_BEYOND}])*", re.DOTALL)
+_PIECE = Late(".(?:[{M}\u1160-\u11ff\u314f-\u3163\ud7b0-\ud7ff\uff9e\uff9f\uffa0-\uffdc]|[{M1}])*", re.DOTALL)
 _SPACES = re.compile(r"\s\s+|[^\S ]")
 
 
@@ -464,7 +495,7 @@ class _Tracked:
         self.starts: Sequence[int] = range(len(raw))
         self.ends: Sequence[int] = range(1, len(raw) + 1)
 
-    def edit(self, pattern: re.Pattern[str], replacement: Replacement) -> None:
+    def edit(self, pattern: re.Pattern[str] | Late, replacement: Replacement) -> None:
         """As `pattern.sub(replacement, text)`."""
         text = self.text
         pieces: list[str] = []

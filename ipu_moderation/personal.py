@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import Literal
 
-from ipu_moderation.normalise import EMAIL, HANDLE, PHONE, phone_or_not
+from ipu_moderation.normalise import EMAIL, HANDLE, PHONE, Late, phone_or_not
 
 PersonalKind = Literal["email", "handle", "phone", "address", "coordinates", "bank_account", "card", "identity_number"]
 #: What leads to somebody's door, telephone or identity; a handle is how people are spoken to.
@@ -51,13 +51,13 @@ _IDENTITY: tuple[tuple[str, str], ...] = (
 )
 _ENDS = r"(?![\w-])"
 _STARTS = r"(?<![\w.,+-])"
-_IBAN = re.compile(rf"{_STARTS}[A-Z]{{2}}\d{{2}}(?: ?[A-Z0-9]{{4}}){{2,7}}(?: ?[A-Z0-9]{{1,3}})?{_ENDS}")
-_CARD = re.compile(rf"{_STARTS}(?:4\d{{3}}|5[1-5]\d\d|2[2-7]\d\d|3[47]\d\d|6(?:011|5\d\d))(?:[ -]?\d{{3,6}}){{2,4}}{_ENDS}")
-_COORDINATES = re.compile(r"(?<![\w.])-?\d{1,2}\.\d{4,8}°?\s*[NS]?,\s*-?\d{1,3}\.\d{4,8}(?![\w.])")
+_IBAN = Late(rf"{_STARTS}[A-Z]{{2}}\d{{2}}(?: ?[A-Z0-9]{{4}}){{2,7}}(?: ?[A-Z0-9]{{1,3}})?{_ENDS}")
+_CARD = Late(rf"{_STARTS}(?:4\d{{3}}|5[1-5]\d\d|2[2-7]\d\d|3[47]\d\d|6(?:011|5\d\d))(?:[ -]?\d{{3,6}}){{2,4}}{_ENDS}")
+_COORDINATES = Late(r"(?<![\w.])-?\d{1,2}\.\d{4,8}°?\s*[NS]?,\s*-?\d{1,3}\.\d{4,8}(?![\w.])")
 _NUMBER = r"\d{1,4}(?: ?[a-zA-Z](?!\w))?(?:[/-]\d{1,4}[a-zA-Z]?)?"
 _TITLE = r"[A-ZÀ-ÞĀ-Ž][\w'’.-]*"
 #: Street addresses with a house number, by language.
-_ADDRESSES = re.compile(
+_ADDRESSES = Late(
     "|".join(
         (
             rf"(?<!\w){_NUMBER},? (?:{_TITLE} ){{1,3}}(?i:street|st|road|rd|avenue|ave|lane|drive|close|court|crescent|terrace|boulevard|blvd|way|square|sq)\b",  # en

@@ -35,7 +35,7 @@ Threshold = Annotated[float, Field(gt=0, lt=1)]
 class Cut(BaseModel):
     """Where one category begins to ask for an action; None is never."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     review: Threshold | None = None
     hold: Threshold | None = None
 
@@ -49,7 +49,7 @@ class Cut(BaseModel):
 class Example(BaseModel):
     """A decision that the policy must make; checked on loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     about: str
     scores: dict[Category, Annotated[float, Field(ge=0, le=1)]] = {}
     findings: list[Category] = []
@@ -64,7 +64,7 @@ class Example(BaseModel):
 class Policy(BaseModel):
     """Thresholds and what goes with them; see the module for what no policy can change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     version: str
     about: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ipu_moderation.types import Language, Text
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @runtime_checkable

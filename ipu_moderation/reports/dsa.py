@@ -77,7 +77,7 @@ Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_plai
 class Ground(BaseModel):
     """What a restriction rests on and what it consists of: a lawyer writes it once, in YAML, for each ground that the house uses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     kind: Literal["illegal", "incompatible"]
     """`illegal`: against a law. `incompatible`: against the terms of the house."""
     reference: Annotated[Words, Field(max_length=500)]
@@ -98,7 +98,7 @@ class Ground(BaseModel):
 class Statement(BaseModel):
     """One statement, in the fields of the Transparency Database; making one checks every rule."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     decision_visibility: Annotated[tuple[Visibility, ...] | None, Field(min_length=1)] = None
     decision_visibility_other: Annotated[Words | None, Field(max_length=500)] = None
     decision_monetary: Literal["DECISION_MONETARY_SUSPENSION", "DECISION_MONETARY_TERMINATION", "DECISION_MONETARY_OTHER"] | None = None

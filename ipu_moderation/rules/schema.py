@@ -105,7 +105,7 @@ Strings = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValid
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Entry(_Model):
