@@ -48,10 +48,10 @@ class Outliner:
         self.requirements = requirements
         self.vocabulary = requirements.vocabulary
         self.spaced = self.vocabulary.spaced
-        self._letters = re2.compile(f"[{self.vocabulary.letters}]")
         self._runs = re2.compile(f"[{self.vocabulary.letters}]+")
         self._known: dict[tuple[int, bool, bool], Outline] = {}
         self._lists: dict[str, int | None] = {}
+        self._spans: dict[str, int | None] = {}
 
     def of(self, node: Node) -> Outline:
         """The outline of a pattern; what says nothing at its ends is left out."""
@@ -122,11 +122,16 @@ class Outliner:
 
     def _span(self, text: str) -> int | None:
         """The places of characters that stand for themselves. Letters alone stay in their word."""
+        if text not in self._spans:
+            self._spans[text] = self._measured(text)
+        return self._spans[text]
+
+    def _measured(self, text: str) -> int | None:
         if not _ENDERS.isdisjoint(text):
             return None
         if not self.spaced:
             return len(without_accents(text))  # "æ" may stand as "ae"
-        if all(self._letters.fullmatch(c) for c in text):
+        if not text or self._runs.fullmatch(text):
             return 0
         return 1 + len(self._runs.findall(text))
 

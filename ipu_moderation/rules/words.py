@@ -121,6 +121,7 @@ class Requirements:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self.lists: dict[tuple[str, bool, bool], Clause | None] = {}
+        self.literals: dict[tuple[str, bool, bool], list[Clause]] = {}
         self.known: dict[tuple[int, bool, bool], list[Clause]] = {}
 
     def of(self, node: Node, most: int = 8) -> tuple[Clause, ...]:
@@ -141,8 +142,10 @@ class Requirements:
     def _fresh(self, node: Node, left: bool, right: bool) -> list[Clause]:
         match node:
             case Literal_(text):
-                key = key_of([text], left, right, self.vocabulary.spaced)
-                return [frozenset([key])] if key else []
+                if (text, left, right) not in self.literals:
+                    key = key_of([text], left, right, self.vocabulary.spaced)
+                    self.literals[text, left, right] = [frozenset([key])] if key else []
+                return self.literals[text, left, right]
             case ListRef(name):
                 clause = self._list(name, left, right)
                 return [clause] if clause else []
@@ -245,6 +248,9 @@ def key_of(words: Sequence[str], left: bool, right: bool, spaced: bool) -> Key |
         open_left = word.startswith("*") or (n == 0 and not left)
         open_right = (word.endswith("*") and len(word) > 1) or (n == len(words) - 1 and not right)
         bare = word.strip("*") or word
+        if bare.isascii() and bare.isalpha():
+            parts.append((bare, open_left, open_right))
+            continue
         pieces = words_in(without_accents(bare))
         ends_in_letter = bool(words_in(bare[-1]))
         begins_in_letter = bool(words_in(bare[0]))
@@ -295,8 +301,8 @@ def _share(word: str) -> float:
 
 def _one(keys: Sequence[Key]) -> Key | None:
     """One key for several that must all be there: the rarest, with the words beside it."""
-    if not keys:
-        return None
+    if len(keys) < 2:
+        return keys[0] if keys else None
     first = min(keys, key=lambda k: _frequency(frozenset([k])))
     others = [w for k in keys if k is not first for w in ((k.text,) if k.kind == "word" else ()) + k.others]
     return Key(first.kind, first.text, tuple(dict.fromkeys([*first.others, *others])))
