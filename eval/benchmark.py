@@ -18,6 +18,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from itertools import islice
 from pathlib import Path
@@ -58,8 +59,10 @@ def texts(n: int) -> tuple[list[str], str]:
 
 
 def fresh(code: str) -> dict[str, float]:
-    """Run code in a new interpreter; it prints one JSON object. (Its peak memory is read from /proc: that of `getrusage` begins with its parent's.)"""
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    """Run code in a new interpreter; it prints one JSON object. (Its peak memory is read from /proc: that of `getrusage` begins with its parent's.)
+    Compiled modules are kept, as they are where the package is installed."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     return dict(json.loads(out.stdout))
 
 
@@ -86,16 +89,17 @@ print(json.dumps({"s": time.perf_counter() - began}))
 
 def peak(n: int) -> float:
     """Peak resident memory in MB of a new process that assesses `n` posts in batches."""
-    code = f"""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "texts.json"
+        path.write_text(json.dumps(texts(n)[0]))  # read from a list: what reads data sets takes memory of its own
+        code = f"""
 import json, re
-from eval.benchmark import texts
 from ipu_moderation import Moderator
-some, _ = texts({n})
 m = Moderator.default()
-for _ in m.assess_many(some): pass
+for _ in m.assess_many(json.load(open({str(path)!r}))): pass
 print(json.dumps({{"mb": int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024}}))
 """
-    return fresh(code)["mb"]
+        return fresh(code)["mb"]
 
 
 def large_encoder(threads: int):
@@ -127,7 +131,6 @@ def encode_large(model, batches: list[list[list[int]]]) -> float:
 def memory(rows: int, longest: int = 60) -> dict[str, float]:
     """Peak resident memory in MB, and posts/s, of `ipu-moderation assess` over a CSV file of so many posts of at most `longest` characters, in a new process."""
     import csv
-    import tempfile
 
     some = [t for t in texts(10**7)[0] if len(t) <= longest]
     with tempfile.TemporaryDirectory() as directory:

@@ -485,6 +485,8 @@ class CompiledPack:
             rule.rule = rule.rule.bare
             for matcher in (*rule.matchers, *rule.unless):
                 matcher.needs = matcher.outline = ()
+        self.group_names  # noqa: B018 - made of what goes now
+        self.vocabulary.let_go()
         for name in ("pack", "requirements", "outliner"):
             self.__dict__.pop(name, None)
         file.let_go()
@@ -543,8 +545,8 @@ def _head(pack: Pack | PackFile) -> Pack:
     return pack.head if isinstance(pack, PackFile) else pack
 
 
-#: The number of a clause, and the words that must be there beside the one it was found by.
-_Entry = tuple[int, tuple[str, ...]]
+#: The number of a clause, with the words that must be there beside the one it was found by, if any.
+_Entry = int | tuple[int, tuple[str, ...]]
 
 
 class Index:
@@ -575,7 +577,7 @@ class Index:
     def _enter(self, clause: Clause, number: int) -> None:
         for key in clause:
             table = self.words if key.kind == "word" else self.grams if key.kind == "gram" else self.stems.setdefault(len(key.text), {})
-            table.setdefault(key.text, []).append((number, key.others))
+            table.setdefault(key.text, []).append((number, key.others) if key.others else number)
 
     def candidates(self, view: View, writer: Writer) -> Iterator[tuple[CompiledRule, Matcher]]:
         """Rules and patterns whose clauses all have a word in the text, in an order and at distances that the pattern allows."""
@@ -584,9 +586,11 @@ class Index:
         for table, there in ((self.words, places.words), *((stems, places.stems(length)) for length, stems in self.stems.items()), (self.grams, places.grams)):
             for text in table.keys() & there.keys():
                 where = there[text]
-                for number, others in table[text]:
-                    if not others or view.words.issuperset(others):
-                        hits[number] = hits.get(number, 0) | where
+                for entry in table[text]:
+                    if isinstance(entry, int):
+                        hits[entry] = hits.get(entry, 0) | where
+                    elif view.words.issuperset(entry[1]):
+                        hits[entry[0]] = hits.get(entry[0], 0) | where
         for number in hits.keys() & self.by_clause.keys():
             for rule, matcher, rest, steps in self.by_clause[number]:
                 if all(n in hits for n in rest) and follow(steps, hits, -1):

@@ -102,7 +102,7 @@ class Vocabulary:
     spaced: bool
     accents: bool
     """True when accents are optional."""
-    lists: Mapping[str, TermList] = field(repr=False)
+    lists: dict[str, TermList] = field(repr=False)
     macros: Mapping[str, str] = field(repr=False)
     read: dict[str, Node] = field(default_factory=dict, repr=False, compare=False)
     """Macros that were read already: one tree each, so that what is made of it can be kept too."""
@@ -118,6 +118,11 @@ class Vocabulary:
             lists.update(p.lists)
             macros.update(p.macros)
         return cls(pack.letters, pack.words == "spaced", pack.accents == "optional", lists, macros)
+
+    def let_go(self) -> None:
+        """Of each list, all but its terms."""
+        for name, chosen in self.lists.items():
+            self.lists[name] = chosen.bare
 
     def lists_in(self, pattern: str, depth: int = 0) -> set[str]:
         """The lists that a pattern refers to, by itself or by macros."""

@@ -146,6 +146,11 @@ class TermList(_Model):
         return tuple(t for e in self.entries for t in e.terms)
 
     @property
+    def bare(self) -> TermList:
+        """The list with its terms as one entry, and nothing of what is said of them."""
+        return self.model_copy(update={"entries": (Entry.model_construct(terms=self.terms),)})
+
+    @property
     def is_group(self) -> bool:
         """True when its entries say who is meant."""
         return any(e.target is not None for e in self.entries)
