@@ -175,7 +175,7 @@ def in_a_new_interpreter(code: str) -> dict[str, object]:
     ("code", "seconds", "absent"),
     [
         ("import ipu_moderation", 0.4, HEAVY | {"numpy", "pydantic", "yaml", "pyarrow", "typer"}),
-        ("from ipu_moderation import Moderator", 4, HEAVY | {"pyarrow", "typer"}),
+        ("from ipu_moderation import Moderator", 2, HEAVY | {"numpy", "pyarrow", "typer", "stdnum"}),
         ("import ipu_moderation.cli", 4, HEAVY | {"numpy", "pyarrow", "sqlalchemy", "datasketch"}),
     ],
 )

@@ -274,6 +274,41 @@ def test_faulty_rules_lose_neither_the_scores_nor_the_file(moderator: Moderator,
     assert moderator.decide(assessment).action is not Action.HOLD
 
 
+def test_of_several_texts_rules_are_read_beside_the_classifier(moderator: Moderator, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, scoring = threading.Event(), threading.Event()
+    find, score = type(moderator.rules).find, type(moderator.classifier).score
+    met: list[bool] = []
+
+    def find_after_scoring_began(*args: Any, **more: Any) -> Any:
+        reading.set()
+        met.append(scoring.wait(20))
+        return find(*args, **more)
+
+    def score_after_reading_began(*args: Any) -> Any:
+        scoring.set()
+        met.append(reading.wait(20))
+        return score(*args)
+
+    texts = [*TEXTS[:20], "They are vermin."]
+    expected = [moderator.assess(t).to_dict() for t in texts]
+    monkeypatch.setattr(type(moderator.rules), "find", find_after_scoring_began)
+    monkeypatch.setattr(type(moderator.classifier), "score", score_after_reading_began)
+    assert [a.to_dict() for a in moderator.assess_many(texts)] == expected
+    assert len(met) == len(texts) + 1 and all(met)
+
+
+def test_faults_of_rules_in_a_batch_stay_with_their_text(moderator: Moderator, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = type(moderator.rules).find
+
+    def sometimes(rules: RuleSet, text: Any, language: Language) -> Any:
+        if text.raw == TEXTS[3]:
+            raise MemoryError("secret")
+        return find(rules, text, language)
+
+    monkeypatch.setattr(type(moderator.rules), "find", sometimes)
+    assert [a.faults for a in moderator.assess_many(TEXTS[:6])] == [("rules: MemoryError",) if i == 3 else () for i in range(6)]
+
+
 def test_the_default_is_the_model_of_the_package(default_model: Callable[[], Path]) -> None:
     default_model()
     moderator = Moderator.default()
