@@ -33,6 +33,11 @@ def worksheets_file() -> Path:
     return _DATA / "worksheets.yaml"
 
 
+def notices_file() -> Path:
+    """What authors are told, by language."""
+    return _DATA / "notices.yaml"
+
+
 def sample_posts() -> Path:
     """The posts that `make demo` assesses: written for this project, harmless stand-in groups."""
     return _DATA / "samples" / "posts.csv"

@@ -6,6 +6,7 @@ import ast
 import datetime as dt
 import inspect
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from random import Random
 
 import pytest
 import sqlalchemy as sa
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
@@ -21,7 +23,9 @@ import ipu_moderation.review
 from ipu_moderation.errors import InputError
 from ipu_moderation.normalise import normalise
 from ipu_moderation.policy import Policy
+from ipu_moderation.resources import notices_file
 from ipu_moderation.review import audit
+from ipu_moderation.review.notices import ENGLISH, languages
 from ipu_moderation.review.privacy import Key, Pseudonym, erase, person, purge
 from ipu_moderation.review.queue import ReviewQueue
 from ipu_moderation.review.ruling import rule
@@ -661,6 +665,43 @@ def test_context_reaches_the_reviewer(queue):
     one = submission("p")
     queue.submit(one.post, one.assessment, one.decision, Context(situation="election", reach=20_000))
     assert queue.claim("ann", ["en"]).context == Context(situation="election", reach=20_000)
+
+
+def test_the_words_of_notices_are_whole_in_every_language():
+    words = yaml.safe_load(notices_file().read_text(encoding="utf-8"))
+    english = words[ENGLISH]
+    assert tuple(words) == languages() and len(words) >= 9
+    for told in words.values():
+        assert told.keys() == english.keys()
+        assert list(told["categories"]) == list(told["questions"]) == [c.value for c in Category]
+        for name, text in english.items():
+            if isinstance(text, str):
+                assert re.findall(r"{\w*}", told[name]) == re.findall(r"{\w*}", text)
+    assert english["questions"] == {c.value: c.guideline for c in Category}
+    said = [text for told in words.values() for part in (told, told["categories"], told["questions"]) for text in part.values() if isinstance(text, str) and len(text) > 20]
+    assert len(said) == len(set(said)), "a sentence stands in two languages"
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "held", "object_"),
+    [
+        ("fr", "fr", "retenue", "contester une fois"),
+        ("pt-BR", "pt", "retida", "contestar uma vez"),
+        ("ar", "ar", "محجوب", "الاعتراض"),
+        ("hi-Latn", "en", "kept back", "object once"),
+        ("und", "en", "kept back", "object once"),
+    ],
+)
+def test_notices_are_in_the_language_of_the_post(queue, clock, code, told, held, object_):
+    restrict(queue, language=code, action=Action.HOLD)
+    queue.submit_many([submission("q", language=code, action=Action.HOLD)])
+    clock.move(hours=25)
+    queue.lapse()
+    kept, restricted, _, lapsed = queue.notices()
+    assert [n.kind for n in (kept, restricted, lapsed)] == ["held", "restricted", "lapsed"]
+    assert {n.language for n in (kept, restricted, lapsed)} == {told}
+    assert held in kept.text and object_ in restricted.text
+    assert "{" not in kept.text + restricted.text + lapsed.text
 
 
 def test_notices_give_reasons_and_the_way_to_object(queue):

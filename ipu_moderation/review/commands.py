@@ -225,7 +225,8 @@ def review_notices(
     with _errors(), _queue(db, key_file) as queue:
         waiting = queue.notices()
         for one in waiting:
-            print(json.dumps({"id": one.id, "post": one.post, "kind": one.kind, "at": one.at.isoformat(), "reasons": list(one.reasons), "text": one.text}, ensure_ascii=True))
+            told = {"id": one.id, "post": one.post, "kind": one.kind, "at": one.at.isoformat(), "reasons": list(one.reasons), "language": one.language, "text": one.text}
+            print(json.dumps(told, ensure_ascii=True))
         if delivered and waiting:
             queue.delivered([one.id for one in waiting])
 

@@ -18,7 +18,7 @@ from ipu_moderation.normalise import normalise
 from ipu_moderation.policy import MAX_HOLD_HOURS
 from ipu_moderation.review.audit import salted
 from ipu_moderation.review.campaigns import bands_of, likeness, sign
-from ipu_moderation.review.notices import write_notice
+from ipu_moderation.review.notices import notice_language, signs_of, write_notice
 from ipu_moderation.review.privacy import Key
 from ipu_moderation.review.schema import bands, items, notices, posts, tallies
 from ipu_moderation.review.store import Store, Work, microseconds, moment
@@ -285,9 +285,9 @@ class Intake:
             due = min(due, now + (held - now) // 2)
             change["held_until"] = max(held, change["held_until"] or 0)
             until = moment(held).isoformat(timespec="minutes")
-            self._notices.append(
-                {"post": identity, "kind": "held", "at": now, "body": json_bytes({"reasons": list(decision.reasons), "text": write_notice("held", decision.reasons, until)})}
-            )
+            language = notice_language(submission.assessment.language.code)
+            told = write_notice("held", signs_of(decision, language), until, language)
+            self._notices.append({"post": identity, "kind": "held", "at": now, "body": json_bytes({"reasons": list(decision.reasons), "text": told, "language": language})})
         change["due"] = due if change["due"] is None else min(due, change["due"])
         first = change["copies"] == 1 and item in self._new
         self._work.note(

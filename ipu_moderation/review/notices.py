@@ -1,38 +1,68 @@
-"""What the author of a post is told, with reasons and with the way to object."""
+"""What the author of a post is told, with reasons and with the way to object, in the language of the post where `data/notices.yaml` has it, else in English."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+import yaml
+
+from ipu_moderation.resources import notices_file
 from ipu_moderation.review.types import NoticeKind
 from ipu_moderation.taxonomy import Category
+from ipu_moderation.types import Decision, without_region
 
-_OPENINGS: Mapping[NoticeKind, str] = {
-    "held": "Your post is kept back for a limited time until a person has looked at it. It becomes visible again by itself at {until} unless people decide otherwise before.",
-    "lapsed": "Your post is visible again: nobody decided within the time for which it was kept back.",
-    "released": "Your post is visible again: people have looked at it and found no reason to restrict it.",
-    "restricted": "Your post has been restricted. Two persons, each without knowing the other's opinion, came to this decision.",
-    "appeal_upheld": "Your objection was decided by somebody who had no part in the first decision. The restriction stays.",
-    "appeal_overturned": "An objection was decided by somebody who had no part in the first decision. The restriction is lifted.",
-}
-_OBJECT = "You can object once, with your reasons; somebody who had no part in this decision will decide."
-_OUTSIDE = "You may also turn to an out-of-court body or to a court."
+ENGLISH = "en"
 
 
-def write_notice(kind: NoticeKind, reasons: Sequence[str], until: str | None = None) -> str:
-    """The notice in plain words. Source: Santa Clara Principles 2.0 (notice, appeal); DSA art. 17(3)."""
-    parts = [_OPENINGS[kind].format(until=until or "the end of that time")]
+@cache
+def _words() -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(notices_file().read_text(encoding="utf-8"))
+    return found
+
+
+def languages() -> tuple[str, ...]:
+    """The languages that notices can be written in."""
+    return tuple(_words())
+
+
+def notice_language(code: str) -> str:
+    """The language of the notice on a post in this one: `pt` for `pt-BR`; English where there are no words of its own, as for `hi-Latn`."""
+    return found if (found := without_region(code)) in _words() else ENGLISH
+
+
+def write_notice(kind: NoticeKind, reasons: Sequence[str], until: str | None = None, language: str = ENGLISH) -> str:
+    """The notice in plain words. Source: Santa Clara Principles 2.0 (notice, appeal); DSA art. 17(3).
+
+    Args:
+        kind: what happened.
+        reasons: in the same language, as `reasons_of` and `signs_of` give them.
+        until: end of a hold; needed for `held`.
+        language: one of `languages`.
+    """
+    words = _words()[language]
+    parts = [words[kind].format(until=until)]
     if reasons:
-        parts.append("Why: " + " ".join(reasons))
+        parts.append(words["why"].format(reasons=" ".join(reasons)))
     if kind == "restricted":
-        parts += [_OBJECT, _OUTSIDE]
+        parts += [words["object"], words["outside"]]
     elif kind == "appeal_upheld":
-        parts.append(_OUTSIDE)
+        parts.append(words["outside"])
     return "\n".join(parts)
 
 
-def reasons_of(opinions: Sequence[Any]) -> tuple[str, ...]:
+def reasons_of(opinions: Sequence[Any], language: str = ENGLISH) -> tuple[str, ...]:
     """Why people restricted, as the categories that the restricting persons named, each with its question. Their notes stay inside."""
     named = {category for opinion in opinions if opinion.restrict for category, value in opinion.labels.items() if value}
-    return tuple(f"It was found to be {category.value.replace('_', ' ')}. The question asked was: {category.guideline}" for category in Category if category in named)
+    return _asked("found", (category for category in Category if category in named), language)
+
+
+def signs_of(decision: Decision, language: str = ENGLISH) -> tuple[str, ...]:
+    """Why a machine holds a post, in the author's words: the category of the decision, and the question that a person will answer."""
+    return _asked("signs", () if decision.category is None else (decision.category,), language)
+
+
+def _asked(sentence: str, categories: Iterable[Category], language: str) -> tuple[str, ...]:
+    words = _words()[language]
+    return tuple(words[sentence].format(category=words["categories"][c.value], question=words["questions"][c.value]) for c in categories)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from ipu_moderation.errors import InputError
 from ipu_moderation.review.audit import salted
 from ipu_moderation.review.intake import Intake, check_name, check_submission, fresh, json_bytes, prepare, skill_of
-from ipu_moderation.review.notices import reasons_of, write_notice
+from ipu_moderation.review.notices import ENGLISH, notice_language, reasons_of, write_notice
 from ipu_moderation.review.privacy import Key, check_key
 from ipu_moderation.review.ruling import rule
 from ipu_moderation.review.schema import appeals, goldens, items, notices, posts, verdicts
@@ -379,8 +379,9 @@ class ReviewQueue:
         elif row.outcome is None:
             kind, told = "released", [p.id for p in mine if p.hold_open and p.held_until > work.now]
         if kind is not None and told:
-            reasons = reasons_of(opinions) if ruling.outcome == "restricted" else ()
-            body = json_bytes({"reasons": list(reasons), "text": write_notice(kind, reasons)})
+            language = notice_language(row.language)
+            reasons = reasons_of(opinions, language) if ruling.outcome == "restricted" else ()
+            body = json_bytes({"reasons": list(reasons), "text": write_notice(kind, reasons, language=language), "language": language})
             work.execute(sa.insert(notices), [{"post": post, "kind": kind, "at": work.now, "body": body} for post in told])
         if any(p.hold_open for p in mine):
             work.execute(_NO_HOLD, {"the_item": row.id})
@@ -428,12 +429,14 @@ class ReviewQueue:
         The posts are allowed from the deadline on whether or not this runs: see `standing`.
         """
         with self.store.write() as work:
-            due = sa.select(posts.c.id, posts.c.item).where(posts.c.hold_open, posts.c.held_until <= work.now).order_by(posts.c.held_until, posts.c.id).limit(5000)
-            rows = list(work.execute(due.with_for_update(skip_locked=True)))
-            body = json_bytes({"reasons": [], "text": write_notice("lapsed", ())})
+            late = posts.c.hold_open & (posts.c.held_until <= work.now)
+            due = sa.select(posts.c.id, posts.c.item, items.c.language).join(items, items.c.id == posts.c.item).where(late).order_by(posts.c.held_until, posts.c.id).limit(5000)
+            rows = list(work.execute(due.with_for_update(skip_locked=True, of=posts)))
+            languages = {r.language: notice_language(r.language) for r in rows}
+            bodies = {code: json_bytes({"reasons": [], "text": write_notice("lapsed", (), language=told), "language": told}) for code, told in languages.items()}
             for part in (rows[i : i + 500] for i in range(0, len(rows), 500)):
                 work.execute(sa.update(posts).where(posts.c.id.in_([r.id for r in part])).values(hold_open=False))
-                work.execute(sa.insert(notices), [{"post": r.id, "kind": "lapsed", "at": work.now, "body": body} for r in part])
+                work.execute(sa.insert(notices), [{"post": r.id, "kind": "lapsed", "at": work.now, "body": bodies[r.language]} for r in part])
             for row in rows:
                 work.note("lapsed", row.item, "system", post=row.id)
         return len(rows)
@@ -468,7 +471,7 @@ class ReviewQueue:
             out = []
             for row in connection.execute(query):
                 body = json.loads(row.body)
-                out.append(Notice(row.id, row.external, row.kind, moment(row.at), tuple(body["reasons"]), body["text"]))
+                out.append(Notice(row.id, row.external, row.kind, moment(row.at), tuple(body["reasons"]), body["text"], body.get("language", ENGLISH)))
             return out
 
     def delivered(self, ids: Sequence[int]) -> None:

@@ -189,7 +189,10 @@ class Notice:
     kind: NoticeKind
     at: dt.datetime
     reasons: tuple[str, ...]
+    """Of a hold, the policy's own, in English; else as they stand in the text."""
     text: str
+    language: str = "en"
+    """Of the text: that of the post where there are words for it, else English."""
 
 
 @dataclass(frozen=True, slots=True)
