@@ -222,3 +222,20 @@ def test_every_source_says_what_it_is() -> None:
 def test_an_empty_directory_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="name their directory with --atlas"):
         data.build(tmp_path)
+
+
+def test_the_mean_of_networks_and_what_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from training.average import average
+
+    def network(name: str, **parts: list[float]) -> Path:
+        (tmp_path / name).mkdir()
+        torch.save({"network": {k.replace("_", "."): torch.tensor(v) for k, v in parts.items()}}, tmp_path / name / "checkpoint.pt")
+        return tmp_path / name
+
+    one, two = network("one", body_weight=[1.0, 2.0], offset_weight=[9.0]), network("two", body_weight=[3.0, 6.0])
+    average([one, two], tmp_path / "mean")
+    found = torch.load(tmp_path / "mean" / "checkpoint.pt", weights_only=True)["network"]
+    assert {k: v.tolist() for k, v in found.items()} == {"body.weight": [2.0, 4.0]}
+    with pytest.raises(SystemExit, match="another network"):
+        average([one, network("three", body_weight=[1.0])], tmp_path / "none")
