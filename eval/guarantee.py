@@ -1,8 +1,10 @@
 """Is the promise of `policy fit` kept? A thousand times labels are drawn, thresholds chosen, and their true risk looked up.
 
-    python -m eval.guarantee SCORES [--alpha 0.02] [--alpha-hold 0.005] [--confidence 0.9] [--resamplings 1000]
+    python -m eval.atlas --rows-only --each 700 --out .work/guarantee
+    ipu-moderation assess .work/guarantee/development.parquet --language-column language -o .work/guarantee/scored.parquet
+    python -m eval.guarantee .work/guarantee/scored.parquet --labels .work/guarantee/development.parquet --scorer compact@4 --docs docs/thresholds.md
 
-SCORES is a .parquet or .jsonl file with `language`, scores and labels (`score_hate`, `hate`, ...; see `ipu_moderation.thresholds.read_scored`), of posts that the
+The scores are a .parquet or .jsonl file with `language`, scores and labels (`score_hate`, `hate`, ...; see `ipu_moderation.thresholds.read_scored`), of posts that the
 classifier was not trained on. Here the posts of a language *are* the stream: labels are drawn from them at random, with replacement, so the true share of protected
 posts above each threshold is known exactly, and a promise is either kept or broken. Written to eval/results/guarantee.json, in which no post and no text is.
 """
@@ -252,6 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, write, and say whether the promise was kept; 1 when it was not."""
     parser = argparse.ArgumentParser(prog="python -m eval.guarantee", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("scores", type=Path, help="labelled scores (.parquet, .jsonl, .csv) of posts that the classifier was not trained on")
+    parser.add_argument("--labels", type=Path, help="a file with `id` and labels, when they are not beside the scores")
     parser.add_argument("--scorer", required=True, help="what made the scores, name@version: it stands above the table")
     parser.add_argument("--alpha", type=float, default=0.02)
     parser.add_argument("--alpha-hold", type=float, default=0.005)
@@ -266,7 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         setting = Setting(given.alpha, given.alpha_hold, round(1 - given.confidence, 12), given.resamplings, given.at_least, given.prevalence, given.volume, given.seed)
-        results = report(read_scored(given.scores), setting, given.scorer)
+        results = report(read_scored(given.scores, given.labels), setting, given.scorer)
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if given.docs:
