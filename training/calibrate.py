@@ -19,7 +19,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from ipu_moderation.taxonomy import SCORED
 from training.export import onnx_model, run, sample, sha256
-from training.fit import LAYERS, new_network, restore
+from training.fit import trained
 from training.graph import save
 from training.pack import PLAIN, Packed, load
 
@@ -125,8 +125,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=100, help="rows a language and data set, for each half (default: %(default)s)")
     args = parser.parse_args()
     packed = load(args.packed)
-    network = new_network(packed, args.packed, list(LAYERS))
-    restore(network, args.network)
+    network = trained(packed, args.packed, args.network)
     path = args.network / f"{args.weights}.onnx"
     save(onnx_model(network.eval(), args.packed, args.weights), path)
     own, other = sample(packed, 1, args.each), sample(packed, 2, args.each)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from training.fit import LAYERS, Sampler, loop, new_network, restore, task_loss
+from training.fit import LAYERS, Sampler, loop, new_network, task_loss, trained
 from training.pack import load
 
 
@@ -40,9 +40,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     packed = load(args.packed)
     labelled = args.teacher != "pretrained"
-    teacher = new_network(packed, args.packed).requires_grad_(False).eval()
-    if labelled:
-        restore(teacher, Path(args.teacher))
+    teacher = (trained(packed, args.packed, Path(args.teacher)) if labelled else new_network(packed, args.packed)).requires_grad_(False).eval()
     student = new_network(packed, args.packed, list(LAYERS))
     student.body.embeddings.load_state_dict(teacher.body.embeddings.state_dict())
     for new, old in enumerate(LAYERS):

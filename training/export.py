@@ -23,7 +23,7 @@ from ipu_moderation.normalise import VERSION as NORMALISER
 from ipu_moderation.taxonomy import SCORED, TargetGroup
 from training import graph, pretrained
 from training.data import sources
-from training.fit import LAYERS, Network, new_network, restore
+from training.fit import Network, trained
 from training.pack import Packed, load
 
 NAME = "compact"
@@ -125,8 +125,7 @@ def main() -> int:
     parser.add_argument("--version", default="2")
     args = parser.parse_args()
     packed = load(args.packed)
-    network = new_network(packed, args.packed, list(LAYERS))
-    restore(network, args.network)
+    network = trained(packed, args.packed, args.network)
     network.eval()
     rows = sample(packed, 2, args.each)
     logits, work = {}, args.network

@@ -255,11 +255,20 @@ def restore(network: Network, directory: Path) -> None:
     network.load_state_dict({k: v for k, v in state.items() if not k.startswith("offset")}, strict=False)
 
 
+def trained(packed: Packed, directory: Path, network: Path) -> Network:
+    """The network of a checkpoint, with as many layers as it holds: six, or twelve of a teacher."""
+    names = torch.load(network / "checkpoint.pt", weights_only=True, mmap=True)["network"]
+    highest = max(int(n.split(".")[3]) for n in names if n.startswith("body.encoder.layer."))
+    made = new_network(packed, directory, list(LAYERS) if highest < len(LAYERS) else None)
+    restore(made, network)
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packed", type=Path, default=Path(".work/packed"))
     parser.add_argument("--out", type=Path, default=Path(".work/teacher"))
-    parser.add_argument("--init", type=Path, help="directory of a distilled network to go on from (default: the pretrained body)")
+    parser.add_argument("--init", type=Path, help="directory of a network to go on from, six layers or twelve (default: the pretrained body)")
     parser.add_argument("--freeze", type=int, default=3, help="lowest layers that stay as they are (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="end by the clock; the learning rate falls accordingly")
     parser.add_argument("--steps", type=int, default=1_000_000)
@@ -270,9 +279,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     packed = load(args.packed)
-    network = new_network(packed, args.packed, list(LAYERS) if args.init else None)
-    if args.init:
-        restore(network, args.init)
+    network = trained(packed, args.packed, args.init) if args.init else new_network(packed, args.packed)
     for name, p in network.body.named_parameters():
         if name.startswith("embeddings.") or any(name.startswith(f"encoder.layer.{i}.") for i in range(args.freeze)):
             p.requires_grad_(False)

@@ -483,9 +483,9 @@ class CompiledPack:
         """Examples, the file's own objects and what the index was made of: two thirds of the memory of a pack, and nothing that matching needs."""
         for rule in rules:
             rule.rule = rule.rule.bare
-            for matcher in (*rule.matchers, *rule.unless):
-                matcher.needs = matcher.outline = ()
-        self.group_names  # noqa: B018 - made of what goes now
+        matchers = [matcher for rule in rules for matcher in (*rule.matchers, *rule.unless)]
+        for matcher in [*matchers, *([self.group_names] if self.group_names else ())]:
+            matcher.needs = matcher.outline = ()
         self.vocabulary.let_go()
         for name in ("pack", "requirements", "outliner"):
             self.__dict__.pop(name, None)
