@@ -1,7 +1,8 @@
 """Speed, memory and size of the default pipeline, beside a fp32 XLM-R-base-sized encoder in torch, in one run on one machine.
 
     python -m eval.benchmark [--texts 2048] [--json eval/results/benchmark.json]
-    python -m eval.benchmark --memory        # peak memory of `assess` over files of 10,000 and 100,000 short posts; adds to the same file
+    python -m eval.benchmark --memory assess                            # peak memory over files of 10,000 and 100,000 short posts; adds to the same file
+    python -m eval.benchmark --memory eval.run --rows 20000 200000      # the same for an evaluation, with a classifier that costs nothing
 
 The texts are real posts of six languages when the public data is at hand ($IPU_ATLAS), else the sentences of `eval/suites`. The encoder has random
 weights: 12 layers x 768, 12 heads, feed-forward 3,072; batches of 32 sorted by length, the same texts, the same tokenizer and padding. Both run on
@@ -128,8 +129,14 @@ def encode_large(model, batches: list[list[list[int]]]) -> float:
     return time.perf_counter() - began
 
 
-def memory(rows: int, longest: int = 60) -> dict[str, float]:
-    """Peak resident memory in MB, and posts/s, of `ipu-moderation assess` over a CSV file of so many posts of at most `longest` characters, in a new process."""
+def steps_of_hundredths(posts: list[str]) -> list[float]:
+    """A classifier that costs nothing and knows nothing: what an evaluation needs besides its model shows with it."""
+    return [len(t) * 37 % 101 / 100 for t in posts]
+
+
+def memory(kind: str, rows: int, longest: int = 60) -> dict[str, float | str]:
+    """Peak resident memory in MB, and posts/s, of a command in a new process over a CSV file of so many posts of at most `longest` characters:
+    `assess` with the default classifier, or `eval.run` with one that costs nothing."""
     import csv
 
     some = [t for t in texts(10**7)[0] if len(t) <= longest]
@@ -137,21 +144,23 @@ def memory(rows: int, longest: int = 60) -> dict[str, float]:
         source = Path(directory) / "posts.csv"
         with source.open("w", newline="", encoding="utf-8") as f:
             writer = csv.writer(f)
-            writer.writerow(["id", "text"])
-            writer.writerows((i, some[i % len(some)]) for i in range(rows))
+            writer.writerow(["id", "text", "language", "hate"])
+            writer.writerows((i, some[i % len(some)], ("ar", "de", "en", "es")[i % 4], ("yes", "no", "no")[i % 3]) for i in range(rows))
+        entry, argv = {
+            "assess": ("ipu_moderation.cli import app", ["assess", str(source), "-o", str(source.with_suffix(".jsonl"))]),
+            "eval.run": ("eval.run import main", [str(source), "--model", "eval.benchmark:steps_of_hundredths", "--out", directory]),
+        }[kind]
         code = f"""
-import json, re, sys
-from ipu_moderation import cli
-sys.argv = ["ipu-moderation", "assess", {str(source)!r}, "-o", {str(source.with_suffix(".jsonl"))!r}]
-try:
-    cli.app()
-except SystemExit:
-    pass
+import contextlib, io, json, re, sys
+from {entry} as command
+sys.argv = {[kind, *argv]!r}
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    command()
 print(json.dumps({{"mb": int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024}}))
 """
         began = time.perf_counter()
         out = fresh(code)
-        return {"rows": rows, "different": min(rows, len(some)), "peak_rss_mb": round(out["mb"], 1), "posts_per_s": round(rows / (time.perf_counter() - began), 1)}
+        return {"command": kind, "rows": rows, "different": min(rows, len(some)), "peak_rss_mb": round(out["mb"], 1), "posts_per_s": round(rows / (time.perf_counter() - began), 1)}
 
 
 def stages(moderator: Moderator, some: list[str]) -> dict[str, float]:
@@ -177,15 +186,16 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=2048)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json", type=Path, default=ROOT / "eval/results/benchmark.json")
-    parser.add_argument("--memory", action="store_true", help="measure the memory of `assess` over long files instead")
+    parser.add_argument("--memory", choices=["assess", "eval.run"], metavar="COMMAND", help="measure the memory of a command over long files instead: assess or eval.run")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     args = parser.parse_args()
     if args.memory:
         result = json.loads(args.json.read_text()) if args.json.exists() else {}
-        result["memory"] = [memory(rows) for rows in args.rows]
-        for m in result["memory"]:
-            print(f"{m['rows']:9,} rows ({m['different']:,} different posts): peak memory {m['peak_rss_mb']:.0f} MB, {m['posts_per_s']:.0f} posts/s", flush=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        kept = {(m["command"], m["rows"]): m for m in result.get("memory", [])}
+        for rows in args.rows:
+            m = kept[args.memory, rows] = memory(args.memory, rows)
+            print(f"{args.memory}, {m['rows']:9,} rows ({m['different']:,} different posts): peak memory {m['peak_rss_mb']:.0f} MB, {m['posts_per_s']:.0f} posts/s", flush=True)
+        args.json.write_text(json.dumps({**result, "memory": [kept[k] for k in sorted(kept)]}, indent=1) + "\n")
         return
     some, origin = texts(args.texts)
     moderator, policy = Moderator(CompactClassifier()), load_policy("cautious")

@@ -108,7 +108,7 @@ def _all_figures(title: str, overall: Mapping[str, Any]) -> Table:
     for name, about in FIGURES.items():
         rows.append(Row(SHORT[name], [cell(overall[c][name], name) for c in overall], about))
     rows.insert(0, Row("rows", [whole(overall[c]["prevalence"]["n"]) for c in overall], "with a label"))
-    return Table(title, ["", *(c.replace("_", " ") for c in overall)], rows)
+    return Table(title, ["figure", *(c.replace("_", " ") for c in overall)], rows)
 
 
 def _by_part(title: str, first: str, parts: Mapping[str, Any], category: str, columns: Iterable[str] = _LANGUAGE_COLUMNS) -> Table:
@@ -325,7 +325,7 @@ def _difference(pair: Mapping[str, Any], i: int, texts: Mapping[int, str] | None
         cells = [cell(found["difference"][c], c, sign=True, kind=_better(found["difference"][c], c)) for c in columns]
         return Row(name, [whole(found["n"]), *cells, Cell(f"{m['only_a_right']:,} / {m['only_b_right']:,}"), Cell(p)])
 
-    head = ["", "rows", *(SHORT[c] for c in columns), "only A / only B right", "McNemar p"]
+    head = ["part", "rows", *(SHORT[c] for c in columns), "only A / only B right", "McNemar p"]
     note = "B minus A, paired bootstrap. Coloured where the whole interval is on one side of zero: green when B is better."
     section = Section(f"pair-{i}", f"B: {pair['b']} against A: {pair['a']}")
     section.tables.append(Table("By category, all rows", head, [row(c, f) for c, f in pair["overall"].items()], note))

