@@ -1,6 +1,7 @@
 """A trained network -> a model directory that the package loads: `model.onnx`, `tokenizer.json`, `manifest.json`.
 
     python -m training.export --network .work/tuned --calibration .work/calibration.json --out ipu_moderation/data/model
+    python -m training.export --network .work/xlmr --packed .work/packed-xlmr --calibration .work/xlmr.json --out xlmr      # trained with --backbone
 
 The gate compares the small weights with fp32 on the reporting half of the development rows, language by language, and refuses a model that loses more
 than a point of AUC anywhere.
@@ -23,16 +24,21 @@ from ipu_moderation.normalise import VERSION as NORMALISER
 from ipu_moderation.taxonomy import SCORED, TargetGroup
 from training import graph, pretrained
 from training.data import sources
-from training.fit import Network, trained
-from training.pack import Packed, load
+from training.fit import Network, pad, trained
+from training.pack import Packed, load, sample
 
 NAME = "compact"
+OWN_BODY: dict[str, str | None] = {"name": "intfloat/multilingual-e5-small", "licence": "MIT"}
 MAX_TOKENS, STRIDE, MAX_WINDOWS = 128, 32, 8
 MAX_LOSS = 0.01
 
 
 def onnx_model(network: Network, directory: Path, weights: graph.Weights | list[graph.Weights]) -> graph.onnx.ModelProto:
-    """The graph of a network, word vectors straight from the pretrained file."""
+    """The graph of a network, word vectors of our own straight from the pretrained file."""
+    if network.settings:
+        from training import backbone
+
+        return backbone.onnx_model(network, weights)
     weights_file = pretrained.read()
     words = weights_file.tensors["emb.word"][1].reshape(-1, weights_file.hidden // pretrained.BLOCK * 18)[np.load(directory / "keep.npy")]
     state = {k: v.detach().numpy() for k, v in network.body.state_dict().items()}
@@ -53,29 +59,9 @@ def run(path: Path, packed: Packed, rows: np.ndarray, longest: int = MAX_TOKENS)
     out = np.empty((len(rows), len(SCORED) + len(TargetGroup)), np.float32)
     for start in range(0, len(rows), 32):
         some = order[start : start + 32]
-        batch = [packed.tokens(i, longest) for i in rows[some]]
-        ids = np.full((len(batch), max(map(len, batch))), pretrained.PAD, np.int64)
-        for i, row in enumerate(batch):
-            ids[i, : len(row)] = row
-        out[some] = np.concatenate(session.run(["categories", "targets"], {"input_ids": ids, "attention_mask": (ids != pretrained.PAD).astype(np.int64)}), 1)
+        ids, mask = pad([packed.tokens(i, longest) for i in rows[some]])
+        out[some] = np.concatenate(session.run(["categories", "targets"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}), 1)
     return out
-
-
-def sample(packed: Packed, split: int, each: int, seed: int = 3, each_contrast: int = 6) -> np.ndarray:
-    """At most `each` development rows a language and data set, of one half, and `each_contrast` a language and kind of contrast sentence."""
-    rng = np.random.default_rng(seed)
-    cell = packed.language.astype(np.int64) * 4096 + packed.source
-    rows = np.flatnonzero(packed.split == split)
-    rng.shuffle(rows)
-    most = np.array([each_contrast if s.startswith("contrast/") else each for s in packed.meta["sources"]])
-    kept: list[int] = []
-    seen: dict[int, int] = {}
-    for row in rows:
-        c = int(cell[row])
-        if seen.get(c, 0) < most[packed.source[row]]:
-            seen[c] = seen.get(c, 0) + 1
-            kept.append(row)
-    return np.sort(np.array(kept))
 
 
 def gate(small: np.ndarray, full: np.ndarray, packed: Packed, rows: np.ndarray, least: int = 50) -> list[tuple[str, str, float, float]]:
@@ -96,20 +82,32 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_directory(out: Path, model: Path, tokenizer: Path, calibration: dict, meta: dict, version: str) -> None:
-    """Copy the files and write the manifest last, so that a half-written directory is refused."""
+def write_directory(out: Path, model: Path, tokenizer: Path, calibration: dict, meta: dict, version: str, name: str = NAME, body: dict[str, str | None] = OWN_BODY) -> None:
+    """Copy the files and write the manifest last, so that a half-written directory is refused.
+
+    Args:
+        out: the model directory.
+        model: the graph; weights that lie beside it come along under the name that it calls them by.
+        tokenizer: of the packed data.
+        calibration: what `training.calibrate` wrote.
+        meta: of the packed data.
+        version: of the model.
+        name: of the model.
+        body: name and licence of the encoder.
+    """
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)
     shutil.copyfile(model, out / "model.onnx")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
+    beside = [shutil.copyfile(p, out / p.name).name for p in (model.with_name(model.name + ".data"),) if p.exists()]
     manifest = {
-        "format": FORMAT, "name": NAME, "version": version, "created": dt.datetime.now(dt.timezone.utc).date().isoformat(), "normaliser": NORMALISER,
+        "format": FORMAT, "name": name, "version": version, "created": dt.datetime.now(dt.timezone.utc).date().isoformat(), "normaliser": NORMALISER,
         "heads": [c.value for c in SCORED], "targets": [g.value for g in TargetGroup], "max_tokens": MAX_TOKENS, "stride": STRIDE, "max_windows": MAX_WINDOWS,
         "data_sha256": meta["data_sha256"], "rows": meta["rows"], "contrast": meta["contrast"], "vocabulary": meta["vocabulary"], "seed": meta["seed"],
         "calibration": calibration["calibration"], "measured": calibration["measured"], "floor": calibration["floor"], "quality": calibration["quality"],
-        "pretrained": [{"name": "intfloat/multilingual-e5-small", "licence": "MIT"}],
+        "pretrained": [body],
         "sources": [{"slug": s["slug"], "licence": s["licence"]} for s in sources().values() if s["slug"] in set(meta["sources"])],
-        "files": {name: sha256(out / name) for name in ("model.onnx", "tokenizer.json")},
+        "files": {name: sha256(out / name) for name in ("model.onnx", "tokenizer.json", *beside)},
     }  # fmt: skip
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -123,6 +121,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--each", type=int, default=50, help="rows a language and data set that the gate reads (default: %(default)s)")
     parser.add_argument("--version", default="2")
+    parser.add_argument("--name", help="of the model (default: compact, or the name of the backbone)")
     args = parser.parse_args()
     packed = load(args.packed)
     network = trained(packed, args.packed, args.network)
@@ -140,7 +139,11 @@ def main() -> int:
     if worst and worst[0][2] - worst[0][3] > MAX_LOSS:
         print(f"refused: {worst[0][0]} {worst[0][1]} loses more than {MAX_LOSS}")
         return 1
-    write_directory(args.out, work / f"{args.weights}.onnx", args.packed / "tokenizer.json", json.loads(args.calibration.read_text()), packed.meta, args.version)
+    calibration, name, body = json.loads(args.calibration.read_text()), args.name or NAME, OWN_BODY
+    if network.settings:
+        body = {"name": network.settings["name"], "licence": network.settings["licence"]}
+        name = args.name or network.settings["name"].split("/")[-1].lower()
+    write_directory(args.out, work / f"{args.weights}.onnx", args.packed / "tokenizer.json", calibration, packed.meta, args.version, name, body)
     total = sum(p.stat().st_size for p in args.out.iterdir()) / 1e6
     print(f"{args.out}: {total:.1f} MB")
     return 0

@@ -135,7 +135,57 @@ def encoder(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(MS, 1)], ir_version=10)
 
 
+def shrink(model: onnx.ModelProto, least: int = 1024) -> onnx.ModelProto:
+    """Store the matrices of a traced graph in 8 bits: a row of word vectors is unfolded when it is looked up, other matrices once when a session starts.
+
+    Args:
+        model: with float32 weights; it is changed.
+        least: numbers that a matrix must hold.
+    """
+    users: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+    for node in model.graph.node:
+        for at, name in enumerate(node.input):
+            users.setdefault(name, []).append((node, at))
+    before: list[onnx.NodeProto] = []
+    replaced: dict[int, list[onnx.NodeProto]] = {}
+    kept = []
+    for tensor in model.graph.initializer:
+        used = users.get(tensor.name, [])
+        looked_up = all(node.op_type == "Gather" and at == 0 and all(a.i == 0 for a in node.attribute if a.name == "axis") for node, at in used)
+        multiplied = all(node.op_type == "MatMul" and at == 1 for node, at in used)
+        if not used or tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2 or np.prod(tensor.dims) < least or not (looked_up or multiplied):
+            kept.append(tensor)
+            continue
+        value = numpy_helper.to_array(tensor)
+        scale = (np.maximum(np.abs(value).max(1 if looked_up else 0, keepdims=True), 1e-8) / 127).astype(np.float32)
+        q, s, unfolded = f"{tensor.name}.q", f"{tensor.name}.s", f"{tensor.name}.unfolded"
+        kept += [numpy_helper.from_array(np.clip(np.rint(value / scale), -127, 127).astype(np.int8), q), numpy_helper.from_array(scale, s)]
+        if multiplied:
+            before += [helper.make_node("Cast", [q], [f"{q}.f"], to=TensorProto.FLOAT), helper.make_node("Mul", [f"{q}.f", s], [unfolded])]
+            for node, at in used:
+                node.input[at] = unfolded
+        else:
+            for node, _ in used:
+                out, rows = node.output[0], node.input[1]
+                parts = [helper.make_node("Gather", [q, rows], [f"{out}.q"], axis=0), helper.make_node("Gather", [s, rows], [f"{out}.s"], axis=0)]
+                parts += [helper.make_node("Cast", [f"{out}.q"], [f"{out}.f"], to=TensorProto.FLOAT), helper.make_node("Mul", [f"{out}.f", f"{out}.s"], [out])]
+                replaced[id(node)] = parts
+    nodes = [*before, *(new for node in model.graph.node for new in replaced.get(id(node), [node]))]
+    graph = helper.make_graph(nodes, model.graph.name, model.graph.input, model.graph.output, kept)
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+LARGE = 1_900_000_000
+"""Bytes of weights in one file; ONNX allows 2 GB, beyond which they lie beside it."""
+
+
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Check and write."""
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    """Check and write; weights that are too large for one file go to `PATH.data`."""
+    beside = path.with_name(path.name + ".data")
+    beside.unlink(missing_ok=True)
+    large = sum(len(t.raw_data) for t in model.graph.initializer) > LARGE
+    if not large:
+        onnx.checker.check_model(model)
+    onnx.save(model, str(path), save_as_external_data=large, location=beside.name)
+    if large:
+        onnx.checker.check_model(str(path))

@@ -1,12 +1,14 @@
 """Table and contrast data -> a vocabulary and token arrays, packed once and read by every later step.
 
 python -m training.pack --table .work/table.parquet --out .work/packed
+python -m training.pack --tokenizer xlm-roberta-base --out .work/packed-xlmr       # the same examples, for `training.fit --backbone xlm-roberta-base`
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import random
 from collections import Counter, defaultdict
@@ -94,24 +96,56 @@ def choose_vocabulary(texts: Iterable[tuple[str, list[str]]], full: Tokenizer, s
     return np.sort(np.argsort(-total, kind="stable")[:size])
 
 
-def pack(table_path: Path, atlas: Path, out: Path, size: int = VOCABULARY, each: int = 12, seed: int = 7) -> Packed:
-    """Build everything and write it to `out`."""
+def encode(texts: list[str], tokens: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of all texts end to end, and (n_texts + 1,) offsets; a text that is cut keeps its closing mark."""
+    ids, lengths = [], [0]
+    for start in range(0, len(texts), 20_000):
+        for encoding in tokens.encode_batch_fast([t[:2000] for t in texts[start : start + 20_000]]):
+            some = encoding.ids if len(encoding.ids) <= MAX_TOKENS else [*encoding.ids[: MAX_TOKENS - 1], encoding.ids[-1]]
+            ids.append(np.array(some, np.uint32))
+            lengths.append(len(some))
+    return np.concatenate(ids), np.cumsum(lengths)
+
+
+def text_hash(texts: Iterable[str]) -> str:
+    """What two packings of the same examples share."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode("utf-8", "replace") + b"\0")
+    return digest.hexdigest()
+
+
+def pack(table_path: Path, atlas: Path, out: Path, size: int = VOCABULARY, each: int = 12, seed: int = 7, other: Tokenizer | None = None) -> Packed:
+    """Build everything and write it to `out`.
+
+    Args:
+        table_path: what `training.data` wrote.
+        atlas: the directory of the data sets.
+        out: where to.
+        size: pieces that our tokenizer keeps.
+        each: contrast sentences a frame.
+        seed: examples of one seed are the same, whatever the tokenizer.
+        other: the tokenizer of a backbone, in place of ours.
+    """
     rng = random.Random(seed)
     table = pq.read_table(table_path)
     texts = table["text"].to_pylist()
     langs: list[str] = table["lang"].to_pylist()
     frames = contrast.expand(each, seed)
     frame_texts = [model_view(e.text) for e in frames]
-    by_language: dict[str, list[str]] = defaultdict(list)
-    for language, text in [*zip(langs, texts, strict=True), *((e.language, t) for e, t in zip(frames, frame_texts, strict=True)), *unlabelled(atlas / "unlabelled")]:
-        if len(by_language[language]) < 30_000:
-            by_language[language].append(text)
-    weights = pretrained.read()
-    keep = choose_vocabulary(sorted(by_language.items()), pretrained.tokenizer(weights), size)
-    tokens = pretrained.tokenizer(weights, keep)
     out.mkdir(parents=True, exist_ok=True)
+    if other is None:
+        by_language: dict[str, list[str]] = defaultdict(list)
+        for language, text in [*zip(langs, texts, strict=True), *((e.language, t) for e, t in zip(frames, frame_texts, strict=True)), *unlabelled(atlas / "unlabelled")]:
+            if len(by_language[language]) < 30_000:
+                by_language[language].append(text)
+        weights = pretrained.read()
+        keep = choose_vocabulary(sorted(by_language.items()), pretrained.tokenizer(weights), size)
+        tokens = pretrained.tokenizer(weights, keep)
+        np.save(out / "keep.npy", keep)
+    else:
+        tokens = other
     tokens.save(str(out / "tokenizer.json"), pretty=False)
-    np.save(out / "keep.npy", keep)
 
     y = labels(table)
     split = np.array([0 if s == "train" else 1 + h for s, h in zip(table["split"].to_pylist(), table["half"].to_pylist(), strict=True)], np.int8)
@@ -152,32 +186,52 @@ def pack(table_path: Path, atlas: Path, out: Path, size: int = VOCABULARY, each:
     weight = np.concatenate([weight, np.full(len(ordinary), 0.7, np.float32)])
     split = np.concatenate([split, np.array([0 if part == "train" else 1 + h for part, h in (split_of(key(t)) for _, t in ordinary)], np.int8)])
 
-    ids, lengths = [], [0]
-    for start in range(0, len(texts), 20_000):
-        for encoding in tokens.encode_batch_fast([t[:2000] for t in texts[start : start + 20_000]]):
-            some = encoding.ids if len(encoding.ids) <= MAX_TOKENS else [*encoding.ids[: MAX_TOKENS - 1], pretrained.EOS]
-            ids.append(np.array(some, np.uint32))
-            lengths.append(len(some))
+    ids, offsets = encode(texts, tokens)
     languages, sources = sorted(set(langs)), sorted(set(source_names))
     meta = {
         "languages": languages, "sources": sources, "data_sha256": table_hash(table), "rows": table.num_rows, "contrast": len(frames), "plain": len(ordinary),
-        "vocabulary": len(keep), "seed": seed,
+        "vocabulary": tokens.get_vocab_size(), "seed": seed, "texts_sha256": text_hash(texts),
     }  # fmt: skip
     language_of, source_of = {name: i for i, name in enumerate(languages)}, {name: i for i, name in enumerate(sources)}
     packed = Packed(
-        np.concatenate(ids), np.cumsum(lengths), y.astype(np.float32), targets.astype(np.float32), np.array([language_of[x] for x in langs], np.int16),
+        ids, offsets, y.astype(np.float32), targets.astype(np.float32), np.array([language_of[x] for x in langs], np.int16),
         np.array([source_of[x] for x in source_names], np.int16), weight.astype(np.float32), split, meta,
     )  # fmt: skip
-    for name in ("ids", "offsets", "labels", "targets", "language", "source", "weight", "split"):
-        np.save(out / f"{name}.npy", getattr(packed, name))
-    (out / "meta.json").write_text(json.dumps(meta, indent=1))
+    save(packed, out)
     return packed
+
+
+_ARRAYS = ("ids", "offsets", "labels", "targets", "language", "source", "weight", "split")
+
+
+def save(packed: Packed, directory: Path) -> None:
+    """Write what `load` reads, beside the tokenizer."""
+    for name in _ARRAYS:
+        np.save(directory / f"{name}.npy", getattr(packed, name))
+    (directory / "meta.json").write_text(json.dumps(packed.meta, indent=1))
 
 
 def load(directory: Path) -> Packed:
     """Read what `pack` wrote, arrays mapped from disk."""
-    arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in ("ids", "offsets", "labels", "targets", "language", "source", "weight", "split")}
+    arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
     return Packed(**arrays, meta=json.loads((directory / "meta.json").read_text()))
+
+
+def sample(packed: Packed, split: int, each: int, seed: int = 3, each_contrast: int = 6) -> np.ndarray:
+    """At most `each` development rows a language and data set, of one half, and `each_contrast` a language and kind of contrast sentence."""
+    rng = np.random.default_rng(seed)
+    cell = packed.language.astype(np.int64) * 4096 + packed.source
+    rows = np.flatnonzero(packed.split == split)
+    rng.shuffle(rows)
+    most = np.array([each_contrast if s.startswith("contrast/") else each for s in packed.meta["sources"]])
+    kept: list[int] = []
+    seen: dict[int, int] = {}
+    for row in rows:
+        c = int(cell[row])
+        if seen.get(c, 0) < most[packed.source[row]]:
+            seen[c] = seen.get(c, 0) + 1
+            kept.append(row)
+    return np.sort(np.array(kept))
 
 
 def main() -> None:
@@ -186,8 +240,14 @@ def main() -> None:
     parser.add_argument("--atlas", type=Path, default=ATLAS)
     parser.add_argument("--out", type=Path, default=Path(".work/packed"))
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY)
+    parser.add_argument("--tokenizer", help="directory or hub id of a backbone, whose tokenizer takes the place of ours")
     args = parser.parse_args()
-    packed = pack(args.table, args.atlas, args.out, args.vocabulary)
+    other = None
+    if args.tokenizer:
+        from training.backbone import tokenizer
+
+        other = tokenizer(args.tokenizer)
+    packed = pack(args.table, args.atlas, args.out, args.vocabulary, other=other)
     length = np.diff(packed.offsets)
     print(f"{args.out}: {len(length):,} examples, {packed.meta['contrast']:,} of them contrast, {length.mean():.1f} tokens on average, vocabulary {packed.meta['vocabulary']:,}")
 
