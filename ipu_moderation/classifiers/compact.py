@@ -27,6 +27,7 @@ import numpy as np
 
 from ipu_moderation.classifiers import Scores
 from ipu_moderation.classifiers.local import LocalHeads
+from ipu_moderation.classifiers.spelling import respelt
 from ipu_moderation.errors import ModelError
 from ipu_moderation.normalise import VERSION as NORMALISER
 from ipu_moderation.resources import model_directory
@@ -123,7 +124,7 @@ class CompactClassifier:
         characters = most * _CHARACTERS_A_WINDOW
         windows: list[list[int]] = []
         owner: list[int] = []
-        for i, encoding in enumerate(tokenizer.encode_batch_fast([t.model_view[:characters] for t in texts])):
+        for i, encoding in enumerate(tokenizer.encode_batch_fast(_views(tokenizer, texts, characters))):
             ids = encoding.ids
             if len(ids) <= longest:
                 windows.append(ids)
@@ -158,7 +159,7 @@ class CompactClassifier:
         sessions, plain, _, extended = self._load()
         tokenizer: Any = extended.get(language, plain)
         longest = self.manifest["max_tokens"]
-        windows = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in (e.ids for e in tokenizer.encode_batch_fast([t.model_view for t in texts]))]
+        windows = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in (e.ids for e in tokenizer.encode_batch_fast(_views(tokenizer, texts)))]
         logits, pooled = _run(sessions["throughput"], windows, len(SCORED) + len(TargetGroup), pooled=True)
         return logits[:, : len(SCORED)], pooled
 
@@ -358,6 +359,15 @@ def extended_tokenizer(directory: Path, n: int) -> Any:
         raise ValueError(f"{len(added)} pieces, not {n}")
     whole["model"]["vocab"] += added[:n]
     return Tokenizer.from_str(json.dumps(whole))
+
+
+def _views(tokenizer: Any, texts: Sequence[Text], most: int | None = None) -> list[str]:
+    """What is tokenised: model views, or their beginnings, with doubtful spellings as the vocabulary knows them."""
+
+    def cut(words: Sequence[str]) -> list[list[int]]:
+        return [[end for _, end in e.offsets] for e in tokenizer.encode_batch(list(words), add_special_tokens=False)]
+
+    return [respelt(t.raw, t.model_view[:most], cut) for t in texts]
 
 
 def _pad(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
