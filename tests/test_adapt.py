@@ -296,19 +296,19 @@ def ids(model: CompactClassifier, text: str, language: str = "") -> list[int]:
 @pytest.fixture(scope="module")
 def extended(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     views = [normalise(t).model_view for t, _ in georgian(40)] + ["the kettle", "☃"]
-    return pieces.extend(base, tmp_path_factory.mktemp("extended") / "model", "ka", pieces.missing(base, "ka", views, whole_file(base)))
+    return pieces.extend(base, tmp_path_factory.mktemp("extended") / "model", "ka", pieces.missing(base, "ka", list(map(normalise, views)), whole_file(base)))
 
 
 def test_what_the_vocabulary_lacks_is_found_in_the_posts(base: Path) -> None:
-    found = pieces.missing(base, "ka", ["აბ აბ", "a kettle", "☃ ☃"], whole_file(base))
+    found = pieces.missing(base, "ka", list(map(normalise, ["აბ აბ", "a kettle", "☃ ☃"])), whole_file(base))
     assert {p for p, _ in found.pieces} == {"ა", "ბ", "▁kettle"}, "and no piece that no post uses"
     assert [p for p, _ in found.pieces][-1] == "▁kettle", "the most frequent first"
     assert found.raw.shape == (3, HIDDEN // 32 * 18)
     assert found.unknown == {"☃": 2}
     assert found.after < found.before and "2 characters (1 different ones)" in found.words()
-    assert not pieces.missing(base, "ka", ["a stone"], whole_file(base)).pieces
+    assert not pieces.missing(base, "ka", list(map(normalise, ["a stone"])), whole_file(base)).pieces
     with pytest.raises(InputError, match="other word vectors"):
-        pieces.missing(base, "ka", ["a stone"], whole_file(base, change=True))
+        pieces.missing(base, "ka", list(map(normalise, ["a stone"])), whole_file(base, change=True))
 
 
 def test_old_pieces_keep_their_ids_and_a_new_script_is_read(base: Path, extended: Path) -> None:
@@ -373,7 +373,7 @@ def test_the_whole_way_with_pieces(base: Path, tmp_path: Path, monkeypatch: pyte
 
 def test_a_second_language_leaves_the_first_one_alone(base: Path, extended: Path, tmp_path: Path) -> None:
     file = whole_file(base, (*GEORGIAN, "▁kettle", "ორ", *"אבג"))
-    more = pieces.missing(extended, "he", ["אב kettle", "ა"], file)
+    more = pieces.missing(extended, "he", list(map(normalise, ["אב kettle", "ა"])), file)
     assert {p for p, _ in more.pieces} == {"א", "ב", "▁kettle", "ა"}, "Hebrew has none of Georgian's pieces yet"
     two = pieces.extend(extended, tmp_path / "two", "he", more)
     n = json.loads((extended / "manifest.json").read_text("utf-8"))["extended"]["ka"]
@@ -382,7 +382,7 @@ def test_a_second_language_leaves_the_first_one_alone(base: Path, extended: Path
     text = "აბ kettle אב"
     assert ids(first, text, "ka") == ids(second, text, "ka") != ids(second, text, "he")
     np.testing.assert_array_equal(*(m.score([normalise(text)], [Language("ka", 1.0)]).categories for m in (first, second)))
-    assert not pieces.missing(two, "he", ["אב kettle", "ა"], file).pieces
+    assert not pieces.missing(two, "he", list(map(normalise, ["אב kettle", "ა"])), file).pieces
 
 
 @pytest.mark.parametrize(

@@ -667,7 +667,7 @@ def fit(
     read = {"": features(classifier, texts, language)}
     directory, said = base, []
     try:
-        found = pieces.missing(base, language, [t.model_view for t, out in zip(texts, held, strict=True) if not out], weights)
+        found = pieces.missing(base, language, [t for t, out in zip(texts, held, strict=True) if not out], weights)
         said.append(found.words())
         if found.pieces:
             directory = pieces.extend(base, place / "pieces", language, found)

@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline, make_union
 
-from ipu_moderation.classifiers.compact import CompactClassifier
+from ipu_moderation.classifiers.compact import CompactClassifier, spelt
 from ipu_moderation.normalise import normalise
 from ipu_moderation.resources import model_directory
 from ipu_moderation.types import Text
@@ -59,7 +59,8 @@ class Remembering(CompactClassifier):
 
     def features(self, texts: Sequence[Text], language: str = "und") -> tuple[np.ndarray, np.ndarray]:
         _, tokenizer, _, extended = self._load()
-        encoded = extended.get(language, tokenizer).encode_batch([t.model_view for t in texts])
+        own = extended.get(language, tokenizer)
+        encoded = own.encode_batch(spelt(own, texts))
         keys = [hashlib.sha1("\x00".join(e.tokens).encode("utf-8", "replace")).digest() for e in encoded]
         new = list({k: i for i, k in enumerate(keys) if k not in self.seen}.values())
         for start in range(0, len(new), 200):

@@ -18,8 +18,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
-from ipu_moderation.classifiers.compact import EXTENDED, PIECES, check_files, extended_tokenizer, read_manifest
+from ipu_moderation.classifiers.compact import EXTENDED, PIECES, check_files, extended_tokenizer, read_manifest, spelt
 from ipu_moderation.errors import InputError
+from ipu_moderation.types import Text
 from training import graph, pretrained
 from training.export import sha256
 
@@ -51,13 +52,13 @@ class Missing:
         )
 
 
-def missing(base: Path, language: str, views: Sequence[str], weights: pretrained.Pretrained | None = None) -> Missing:
+def missing(base: Path, language: str, texts: Sequence[Text], weights: pretrained.Pretrained | None = None) -> Missing:
     """Tokenise posts with the whole pretrained vocabulary, and list what the base lacks.
 
     Args:
         base: a model directory.
         language: that of the posts; pieces that the base already has for it are not missing.
-        views: model views of the posts.
+        texts: the posts; doubtful spellings are read as the classifier would read them.
         weights: the pretrained file; read when None.
 
     Raises:
@@ -76,16 +77,17 @@ def missing(base: Path, language: str, views: Sequence[str], weights: pretrained
     have = known.get_vocab()
     used: Counter[int] = Counter()
     unknown: Counter[str] = Counter()
-    for encoding, view in zip(whole.encode_batch(list(views), add_special_tokens=False), views, strict=True):
+    views = spelt(whole, texts)
+    for encoding, view in zip(whole.encode_batch(views, add_special_tokens=False), views, strict=True):
         used.update(encoding.ids)
         for i, (a, b) in zip(encoding.ids, encoding.offsets, strict=True):
             if i == pretrained.UNK:
                 unknown.update(c for c in view[a:b] if not c.isspace())
     left = [i for i, _ in used.most_common() if i >= 4 and weights.pieces[i][0] not in have]
-    n = max(1, len(views))
+    n = max(1, len(texts))
     return Missing(
         [weights.pieces[i] for i in left], raw[left], sum(used[i] for i in left) / max(1, used.total()),
-        sum(len(e.ids) for e in known.encode_batch_fast(list(views))) / n, used.total() / n + 2, unknown,
+        sum(len(e.ids) for e in known.encode_batch_fast(spelt(known, texts))) / n, used.total() / n + 2, unknown,
     )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class CompactClassifier:
         characters = most * _CHARACTERS_A_WINDOW
         windows: list[list[int]] = []
         owner: list[int] = []
-        for i, encoding in enumerate(tokenizer.encode_batch_fast(_views(tokenizer, texts, characters))):
+        for i, encoding in enumerate(tokenizer.encode_batch_fast(spelt(tokenizer, texts, characters))):
             ids = encoding.ids
             if len(ids) <= longest:
                 windows.append(ids)
@@ -159,7 +159,7 @@ class CompactClassifier:
         sessions, plain, _, extended = self._load()
         tokenizer: Any = extended.get(language, plain)
         longest = self.manifest["max_tokens"]
-        windows = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in (e.ids for e in tokenizer.encode_batch_fast(_views(tokenizer, texts)))]
+        windows = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in (e.ids for e in tokenizer.encode_batch_fast(spelt(tokenizer, texts)))]
         logits, pooled = _run(sessions["throughput"], windows, len(SCORED) + len(TargetGroup), pooled=True)
         return logits[:, : len(SCORED)], pooled
 
@@ -361,7 +361,7 @@ def extended_tokenizer(directory: Path, n: int) -> Any:
     return Tokenizer.from_str(json.dumps(whole))
 
 
-def _views(tokenizer: Any, texts: Sequence[Text], most: int | None = None) -> list[str]:
+def spelt(tokenizer: Any, texts: Sequence[Text], most: int | None = None) -> list[str]:
     """What is tokenised: model views, or their beginnings, with doubtful spellings as the vocabulary knows them."""
 
     def cut(words: Sequence[str]) -> list[list[int]]:
